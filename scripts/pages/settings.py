@@ -1,0 +1,149 @@
+"""The page of settings: every variable with its type, default and description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AliasChoices, BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from pages.markdown import code, docstring, page, table
+from pointsman.settings import PREFIX, Settings, variable_names
+
+HEAD = ("Variable", "Type", "Default", "What it does")
+INTRODUCTION = """
+Settings are environment variables, read once when a process starts. A double underscore stands between two levels.
+A `POINTSMAN_` name that does not exist is refused with the nearest one that does, so that a typo never silently loses a setting.
+Values of secrets never appear in logs, errors or `pointsman doctor`.
+
+Durations are written as ISO 8601 (`PT30S`, `PT0.5S`, `PT15M`) or `HH:MM:SS` (`00:00:30`); the defaults below are shown in seconds.
+Lists are JSON arrays (`["10.0.0.0/8"]`).
+"""
+CLIENT = """
+The command line, when it talks to a running gateway, reads two variables of its own: `POINTSMAN_URL`, where the gateway is, and
+`POINTSMAN_API_KEY`; without them it uses the gateway and the admin key of the local data directory.
+"""
+PROVIDERS = """
+`<NAME>` is `OPENAI`, `ANTHROPIC` or `GOOGLE`, or any name of your own: with `POINTSMAN_PROVIDERS__LOCAL__BASE_URL` set, `local:` models are
+those of the OpenAI-compatible server at that address.
+"""
+
+
+def pages() -> dict[str, str]:
+    """The page, by its path below docs/."""
+    text = page(
+        "Settings",
+        INTRODUCTION,
+        "## The gateway",
+        table(HEAD, [row for field in plain() for row in rows(*field)]),
+        *(block for name, section in sections() for block in section_blocks(name, section)),
+        "## Model providers",
+        table(HEAD, [row for field in aliased() for row in rows(*field)]),
+        PROVIDERS,
+        table(HEAD, [row for name, field in provider_fields() for row in rows(f"{PREFIX}PROVIDERS__<NAME>__{name.upper()}", field)]),
+        "## The command line",
+        CLIENT,
+    )
+    missing = [name for name in variable_names() if f"`{name}`" not in text]
+    if missing:
+        message = f"settings without a row: {missing}"
+        raise AssertionError(message)
+    return {"reference/settings.md": text}
+
+
+def plain() -> Iterator[tuple[str, FieldInfo]]:
+    """Fields of the top level that are neither sections nor a provider's usual names."""
+    for name, field in Settings.model_fields.items():
+        if field.validation_alias is None and name != "providers" and section_of(field) is None:
+            yield f"{PREFIX}{name.upper()}", field
+
+
+def sections() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Nested groups of settings."""
+    for name, field in Settings.model_fields.items():
+        if section := section_of(field):
+            yield name, section
+
+
+def aliased() -> Iterator[tuple[str, FieldInfo]]:
+    """Fields that have the providers' usual names."""
+    for field in Settings.model_fields.values():
+        alias = field.validation_alias
+        for name in alias.choices if isinstance(alias, AliasChoices) else [alias] if isinstance(alias, str) else []:
+            yield str(name), field
+
+
+def provider_fields() -> Iterator[tuple[str, FieldInfo]]:
+    """Fields of one provider."""
+    section: type[BaseModel] = get_args(Settings.model_fields["providers"].annotation)[1]
+    yield from section.model_fields.items()
+
+
+def section_blocks(name: str, section: type[BaseModel]) -> list[str]:
+    """A heading, the group's sentence and its table."""
+    listed = [row for key, field in section.model_fields.items() for row in rows(f"{PREFIX}{name.upper()}__{key.upper()}", field)]
+    return [f"## {name.capitalize()}", docstring(section), table(HEAD, listed)]
+
+
+def rows(variable: str, field: FieldInfo) -> list[tuple[str, str, str, str]]:
+    """The variable's row."""
+    return [(code(variable), kind_of(field), default_of(field), field.description or "")]
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The group a field holds, if it holds one."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def kind_of(field: FieldInfo) -> str:
+    """The type in a reader's words, with its bounds."""
+    bounds = [text for limit in field.metadata if (text := bound_of(limit))]
+    return ", ".join([words_for(field.annotation), *bounds])
+
+
+def words_for(kind: Any) -> str:
+    """A Python type in a reader's words."""
+    if get_origin(kind) is Literal:
+        return " or ".join(code(value) for value in get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"list of {words_for(get_args(kind)[0])}s"
+    inner = [argument for argument in get_args(kind) if argument is not type(None)]
+    if inner:
+        return words_for(inner[0])
+    names: dict[Any, str] = {
+        SecretStr: "secret",
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "`true` or `false`",
+        timedelta: "duration",
+        Path: "path",
+    }
+    return names[kind]
+
+
+def bound_of(limit: Any) -> str:
+    """`>= 1` and its like."""
+    signs: dict[type, tuple[str, str]] = {Ge: ("ge", ">="), Gt: ("gt", ">"), Le: ("le", "<="), Lt: ("lt", "<")}
+    for kind, (attribute, sign) in signs.items():
+        if isinstance(limit, kind):
+            return f"{sign} {getattr(limit, attribute)}"
+    return ""
+
+
+def default_of(field: FieldInfo) -> str:
+    """The default, never a path of the machine that makes this page."""
+    if field.default_factory is not None:
+        return docstring(field.default_factory).rstrip(".")
+    default = field.default
+    if default is None or default == () or default is PydanticUndefined:
+        return "unset" if default is None else "none"
+    if isinstance(default, timedelta):
+        return f"{default.total_seconds():g} s"
+    return code(str(default).lower() if isinstance(default, bool) else default)

@@ -1,0 +1,1 @@
+"""Agents as data, and their resolution into something runnable."""

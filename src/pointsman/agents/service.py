@@ -1,0 +1,177 @@
+"""The verbs of agents, each one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pointsman.agents import binding, queries
+from pointsman.agents.config import check_models, merge_patch, parse_config
+from pointsman.agents.errors import AgentExists, AgentNotFound
+from pointsman.agents.models import Agent
+from pointsman.agents.ports import ModelChecks
+from pointsman.agents.schemas import AgentCreate, AgentPatch, AgentRead, BoundAgent
+from pointsman.audit.service import record
+from pointsman.kit.db import Database
+from pointsman.kit.ids import new_id
+from pointsman.kit.notify import notify
+from pointsman.kit.principal import Principal
+from pointsman.web.paging import Page, decode_cursor, page_of
+
+TOPIC = "agents"
+Changed = Callable[[str], None]
+
+
+def _nobody(agent_id: str) -> None:
+    del agent_id
+
+
+class AgentService:
+    """Agents as data.
+
+    `changed` is called with the agent's id after each committed change, `prompt_changed` with the id of the prompt that may have
+    changed with it, for caches in this process.
+    """
+
+    def __init__(self, db: Database, models: ModelChecks, *, changed: Changed = _nobody, prompt_changed: Changed = _nobody) -> None:
+        self._db = db
+        self._models = models
+        self._changed = changed
+        self._prompt_changed = prompt_changed
+
+    async def create_agent(self, principal: Principal, body: AgentCreate) -> BoundAgent:
+        """The new agent; a deleted one comes back as it is now described. Raises AgentExists, AgentPromptTaken, AgentPromptUnknown."""
+        await check_models(body.config, self._models)
+        agent_id = body.id or new_id("agt")
+        async with self._db.transaction() as session:
+            agent, action = await _insert(session, agent_id, _columns(agent_id, body))
+            prompt = await binding.bind_new(session, principal, agent, body)
+            await _announce(session, principal, action, agent_id, {"prompt_service_id": agent.prompt_service_id})
+        self._tell(agent_id)
+        return BoundAgent(agent, prompt)
+
+    async def require_agent(self, agent_id: str) -> BoundAgent:
+        """An active agent. Raises AgentNotFound."""
+        async with self._db.reading() as session:
+            return await _require(session, agent_id)
+
+    async def list_agents(
+        self, *, tags: Sequence[str] = (), q: str | None = None, include_inactive: bool = False, limit: int = 50, cursor: str | None = None
+    ) -> Page[AgentRead]:
+        """By id."""
+        key = decode_cursor(cursor, str)
+        async with self._db.reading() as session:
+            rows = await queries.list_agents(
+                session, tags=tags, q=q, include_inactive=include_inactive, after=key[0] if key else None, limit=limit + 1
+            )
+        return page_of(rows, limit, AgentRead.of, lambda bound: (bound.agent.id,))
+
+    async def update_agent(self, principal: Principal, agent_id: str, patch: AgentPatch) -> BoundAgent:
+        """The agent as changed. Raises AgentNotFound, AgentPromptUnknown, AgentPromptShared, AgentPromptPinned, InvalidRequest."""
+        bound = None
+        while bound is None:
+            checked = await self._checked_base(agent_id, patch)
+            async with self._db.transaction() as session:
+                agent = await _lock_active(session, agent_id)
+                if checked is None or checked == agent.config:
+                    bound = await _apply(session, principal, agent, patch)
+        self._tell(agent_id)
+        return bound
+
+    async def delete_agent(self, principal: Principal, agent_id: str) -> None:
+        """Deleted softly, with the prompt that was made with it unless others use it; repeatable. Raises AgentNotFound."""
+        async with self._db.transaction() as session:
+            agent = await queries.lock_agent(session, agent_id)
+            if agent is None:
+                raise not_found(agent_id)
+            if agent.is_active:
+                await binding.release(session, principal, agent)
+                await queries.update_agent(session, agent_id, {"is_active": False})
+                await _announce(session, principal, "agent.deleted", agent_id, {})
+        self._tell(agent_id)
+
+    async def _checked_base(self, agent_id: str, patch: AgentPatch) -> dict[str, Any] | None:
+        """The config on which the patched one was checked; None for a patch that leaves it alone.
+
+        Checked outside of the transaction that writes, because it may load a provider's library; whoever writes makes sure
+        that the base has not moved.
+        """
+        if "config" not in patch.model_fields_set:
+            return None
+        base = (await self.require_agent(agent_id)).agent.config
+        await check_models(parse_config(merge_patch(base, dict(patch.config))), self._models)
+        return base
+
+    def _tell(self, agent_id: str) -> None:
+        # The agent's own prompt has its id; telling of one that did not change costs a look-up.
+        self._changed(agent_id)
+        self._prompt_changed(agent_id)
+
+
+def not_found(agent_id: str) -> AgentNotFound:
+    """The problem for an id that is unknown or deleted."""
+    return AgentNotFound(f"There is no active agent {agent_id}.", hint="GET /v2/agents lists them.")
+
+
+async def _apply(session: AsyncSession, principal: Principal, agent: Agent, patch: AgentPatch) -> BoundAgent:
+    values = _changes(agent, patch)
+    fields = set(values) | await binding.rebind(session, agent, patch)
+    if "template" in patch.model_fields_set and await binding.edit_template(session, principal, agent, patch.template):
+        fields.add("template")
+    if fields:
+        await queries.update_agent(session, agent.id, values)
+        await _announce(session, principal, "agent.updated", agent.id, {"fields": sorted(fields)})
+    return await _require(session, agent.id)
+
+
+def _changes(agent: Agent, patch: AgentPatch) -> dict[str, Any]:
+    """The columns that the patch changes."""
+    sent = patch.model_fields_set & {"name", "description", "tags", "prompt_service_id"}
+    values: dict[str, Any] = {name: getattr(patch, name) for name in sent}
+    if "config" in patch.model_fields_set:
+        values["config"] = parse_config(merge_patch(agent.config, dict(patch.config))).stored()
+    return {name: value for name, value in values.items() if value != getattr(agent, name)}
+
+
+async def _insert(session: AsyncSession, agent_id: str, values: dict[str, Any]) -> tuple[Agent, str]:
+    agent = await queries.insert_agent(session, agent_id, values)
+    if agent is not None:
+        return agent, "agent.created"
+    old = await queries.lock_agent(session, agent_id)
+    if old is None or old.is_active:
+        raise AgentExists(
+            f"An active agent has the id {agent_id}.", hint=f"Choose another id, or change it with PATCH /v2/agents/{agent_id}."
+        )
+    return await queries.update_agent(session, agent_id, values | {"is_active": True}), "agent.restored"
+
+
+def _columns(agent_id: str, body: AgentCreate) -> dict[str, Any]:
+    return {
+        "name": body.name,
+        "description": body.description,
+        "version": body.version,
+        "prompt_service_id": body.prompt_service_id or agent_id,
+        "tags": body.tags,
+        "config": body.config.stored(),
+    }
+
+
+async def _require(session: AsyncSession, agent_id: str) -> BoundAgent:
+    bound = await queries.find_agent(session, agent_id)
+    if bound is None:
+        raise not_found(agent_id)
+    return bound
+
+
+async def _lock_active(session: AsyncSession, agent_id: str) -> Agent:
+    agent = await queries.lock_agent(session, agent_id)
+    if agent is None or not agent.is_active:
+        raise not_found(agent_id)
+    return agent
+
+
+async def _announce(session: AsyncSession, principal: Principal, action: str, agent_id: str, detail: dict[str, Any]) -> None:
+    await record(session, principal, action, "agent", agent_id, detail)
+    await notify(session, TOPIC, agent_id)

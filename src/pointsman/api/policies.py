@@ -1,0 +1,110 @@
+"""The one policy table: what a caller needs for each route, enforced by the edge before the route runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a route asks of its caller, and how the edge treats its body and its answer.
+
+    A route that is not `public` needs a key, and where `scopes` is not empty one of them (`admin` is all).
+    """
+
+    public: bool = False
+    scopes: tuple[str, ...] = ()
+    large_body: bool = False  # the limit for chats, attachments included
+    replayed: bool = True  # whether its answer may be stored for an Idempotency-Key
+    always: bool = False  # answered even when the process is past its bound of requests
+
+
+PUBLIC = Policy(public=True)
+HEALTH = Policy(public=True, always=True)
+ANY_KEY = Policy()
+
+
+def scope(*names: str) -> Policy:
+    """A key that holds one of these scopes."""
+    return Policy(scopes=names)
+
+
+_RUNNING = scope("agents:run")
+# Whoever may start a run may follow, stop and resume it: its stream could not be taken up again otherwise.
+_FOLLOWING = scope("runs:read", "agents:run")
+_STEERING = scope("runs:write", "agents:run")
+
+POLICIES: Mapping[str, Policy] = {
+    "GET /livez": HEALTH,
+    "GET /readyz": HEALTH,
+    # Scrapers carry no key. What it tells is counts per route template: no id, no tenant, no text.
+    "GET /metrics": HEALTH,
+    "GET /openapi.json": PUBLIC,
+    "GET /problems/{code}": PUBLIC,
+    "GET /v2/whoami": ANY_KEY,
+    "GET /v2/prompts": scope("prompts:read"),
+    "POST /v2/prompts": scope("prompts:write"),
+    "GET /v2/prompts/{id}": scope("prompts:read"),
+    "PATCH /v2/prompts/{id}": scope("prompts:write"),
+    "DELETE /v2/prompts/{id}": scope("prompts:write"),
+    "GET /v2/prompts/{id}/versions": scope("prompts:read"),
+    "GET /v2/prompts/{id}/versions/{version}": scope("prompts:read"),
+    "GET /v2/prompts/{id}/diff": scope("prompts:read"),
+    "POST /v2/prompts/{id}/rollback": scope("prompts:write"),
+    "GET /v2/prompts/{id}/labels": scope("prompts:read"),
+    "GET /v2/prompts/{id}/labels/{label}": scope("prompts:read"),
+    "PUT /v2/prompts/{id}/labels/{label}": scope("prompts:write"),
+    "DELETE /v2/prompts/{id}/labels/{label}": scope("prompts:write"),
+    "POST /v2/prompts/{id}/render": scope("prompts:read"),
+    "GET /v2/agents": scope("agents:read"),
+    "POST /v2/agents": scope("agents:write"),
+    "GET /v2/agents/{id}": scope("agents:read"),
+    "PATCH /v2/agents/{id}": scope("agents:write"),
+    "DELETE /v2/agents/{id}": scope("agents:write"),
+    "POST /v2/agents/{id}/chat": replace(_RUNNING, large_body=True),
+    "GET /v2/runs": scope("runs:read"),
+    "GET /v2/runs/{id}": _FOLLOWING,
+    "GET /v2/runs/{id}/events": _FOLLOWING,
+    "POST /v2/runs/{id}/cancel": _STEERING,
+    "POST /v2/runs/{id}/resume": _STEERING,
+    "GET /v2/sessions": scope("sessions:read"),
+    "GET /v2/sessions/{id}": scope("sessions:read"),
+    "PATCH /v2/sessions/{id}": scope("sessions:write"),
+    "DELETE /v2/sessions/{id}": scope("sessions:write"),
+    "GET /v2/sessions/{id}/messages": scope("sessions:read"),
+    "GET /v2/memories": scope("memories:read"),
+    "POST /v2/memories": scope("memories:write"),
+    "GET /v2/memories/{id}": scope("memories:read"),
+    "PATCH /v2/memories/{id}": scope("memories:write"),
+    "DELETE /v2/memories/{id}": scope("memories:write"),
+    "GET /v2/keys": scope("keys:read"),
+    "POST /v2/keys": scope("keys:write"),
+    "GET /v2/keys/{id}": scope("keys:read"),
+    "PATCH /v2/keys/{id}": scope("keys:write"),
+    "DELETE /v2/keys/{id}": scope("keys:write"),
+    "POST /v2/keys/{id}/rotate": scope("keys:write"),
+    "GET /v2/audit": scope("audit:read"),
+    "GET /v2/audit/verify": scope("audit:read"),
+    "GET /v2/usage": scope("usage:read"),
+    "GET /v2/models": scope("models:read"),
+    "GET /v2/tools": scope("tools:read"),
+}
+
+
+def policy_of(method: str, template: str, table: Mapping[str, Policy] = POLICIES) -> Policy | None:
+    """The policy of a route, whatever its parameters are called; None when the table has none."""
+    return _by_shape(table).get(shape(method, template))
+
+
+def shape(method: str, template: str) -> str:
+    """`GET /v2/agents/{agent_id}` and `GET /v2/agents/{id}` are the same route."""
+    return f"{method} {_PARAMETER.sub('{}', template)}"
+
+
+def _by_shape(table: Mapping[str, Policy]) -> dict[str, Policy]:
+    return {shape(*route.split(" ", 1)): policy for route, policy in table.items()}
+
+
+_PARAMETER = re.compile(r"\{[^{}/]+\}")

@@ -1,0 +1,1 @@
+"""The log of changes, sealed into a hash chain."""

@@ -1,0 +1,215 @@
+"""The composition root: settings in, a gateway out. Every process that serves or maintains anything enters here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from fastapi import APIRouter
+from starlette.routing import BaseRoute
+
+from pointsman.access import routes as access_routes
+from pointsman.access.authenticate import Authenticator
+from pointsman.access.limits import HourlyLimit
+from pointsman.access.service import KeyService
+from pointsman.agents import routes as agent_routes
+from pointsman.agents.resolve import Catalogue
+from pointsman.agents.service import AgentService
+from pointsman.audit import routes as audit_routes
+from pointsman.audit.chain import Sealer
+from pointsman.audit.service import AuditService
+from pointsman.chat import routes as chat_routes
+from pointsman.chat.journal import Journal
+from pointsman.chat.service import ChatService
+from pointsman.kit import log as logs
+from pointsman.kit.crypto import KeyRing
+from pointsman.kit.db import Database
+from pointsman.kit.egress import Egress
+from pointsman.kit.notify import Listener
+from pointsman.kit.problems import Unavailable
+from pointsman.kit.telemetry import Metrics
+from pointsman.llm import routes as model_routes
+from pointsman.llm.models import Models
+from pointsman.prompts import routes as prompt_routes
+from pointsman.prompts.service import PromptService
+from pointsman.runs import routes as run_routes
+from pointsman.runs.deltas import DeltaWriter
+from pointsman.runs.live import LiveRuns
+from pointsman.runs.replay import Replay
+from pointsman.runs.replicas import Heartbeat, Rescue
+from pointsman.runs.service import RunService
+from pointsman.sessions import routes as session_routes
+from pointsman.sessions.service import MemoryService, SessionService
+from pointsman.settings import Settings
+from pointsman.tools import routes as tool_routes
+from pointsman.usage import cost
+from pointsman.usage import routes as usage_routes
+from pointsman.usage.service import UsageService
+from pointsman.web import idempotency
+from pointsman.web.canary import verify_ring
+from pointsman.web.streams import Flag
+
+log = structlog.get_logger()
+
+_HOURLY = 3600.0
+
+
+class Gateway:
+    """One process's parts, made by `open`, set going by `start`, ended by `close`."""
+
+    def __init__(self, settings: Settings, dsn: str, db: Database, keyring: KeyRing) -> None:
+        """Wire everything; nothing runs yet."""
+        self.settings = settings
+        self.db = db
+        self.keyring = keyring
+        self.metrics = Metrics()
+        self.draining = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+        self._listener = Listener(dsn)
+        self._heartbeat = Heartbeat(dsn, settings.runs.heartbeat)
+        self._journal = Journal(db)
+        live = LiveRuns()
+        self._deltas = DeltaWriter(db, live, settings.runs.flush_interval, self.metrics.events_written)
+        self._models = Models(settings)
+        self._egress = Egress(settings.egress.allow)
+        self._authenticator = Authenticator(db, self._listener)
+        self._usage = UsageService(db)
+        catalogue = Catalogue(db, self._listener)
+        replay = Replay(db, live)
+        self._chat = ChatService(
+            db=db,
+            catalogue=catalogue,
+            models=self._models,
+            egress=self._egress,
+            live=live,
+            journal=self._journal,
+            replay=replay,
+            metrics=self.metrics,
+            replica=self._heartbeat.replica,
+            settings=settings.runs,
+            most_live=settings.limits.live_runs,
+        )
+        self._rescue = Rescue(db, self._heartbeat, dead_after=settings.runs.dead_after, redrive=self._chat.redrive)
+        self._listener.subscribe("cancel", self._chat.cancel)
+        services: list[object] = [
+            settings,
+            self._authenticator,
+            HourlyLimit(db),
+            KeyService(db),
+            PromptService(db, changed=catalogue.forget_prompt),
+            AgentService(db, self._models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt),
+            SessionService(db),
+            MemoryService(db),
+            RunService(db, replay, self._rescue),
+            self._usage,
+            AuditService(db),
+            replay,
+            self._models,
+            self._chat,
+        ]
+        self.services: dict[type, object] = {type(service): service for service in services}
+        self.services[Flag] = self.draining
+        self.metrics.watch_pool("sessions", db.sessions_in_use)
+        self.metrics.watch_pool("chat", db.connections_in_use)
+        self.metrics.watch_live(runs=live.__len__, streams=replay.followers)
+
+    @classmethod
+    async def open(cls, settings: Settings, dsn: str) -> Gateway:
+        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable or KeyRingWrong."""
+        _register_secrets(settings)
+        keyring = KeyRing.open(settings.data_dir, settings.keyring.keys)
+        database = settings.database
+        db = await Database.connect(dsn, pool_size=database.pool_size, statement_timeout=database.statement_timeout)
+        try:
+            await verify_ring(db, keyring)
+        except BaseException:
+            await db.close()
+            raise
+        return cls(settings, dsn, db, keyring)
+
+    async def start(self) -> None:
+        """Set the loops going; returns when this replica is known to the others."""
+        await asyncio.to_thread(self._heartbeat.start)
+        for name, loop in (
+            ("listener", self._listener.run),
+            ("journal.open", self._journal.run_opening),
+            ("journal.enter", self._journal.run_entering),
+            ("deltas", self._deltas.run),
+            ("cancels", self._chat.watch_cancels),
+            ("rescue", self._rescue.run),
+            ("keys.last_used", self._authenticator.run),
+            ("audit.seal", lambda: Sealer(self.db).run(self.draining)),
+            ("hourly", self._every_hour),
+            ("warm_up", self._warm_up),
+        ):
+            self._loops.append(asyncio.create_task(_kept_going(name, loop, self.draining), name=name))
+
+    async def close(self) -> None:
+        """Hand unfinished runs over, store what is pending, and let go of everything. Bounded by a few seconds."""
+        self.draining.set()
+        await self._chat.drain(timedelta(seconds=self.settings.drain_seconds * 0.1))
+        try:
+            async with asyncio.timeout(2):
+                await self._deltas.flush()
+                await self._authenticator.flush()
+        except (TimeoutError, Unavailable):
+            log.warning("close.not_everything_stored")
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await asyncio.to_thread(self._heartbeat.stop)
+        await self._models.aclose()
+        await self._egress.aclose()
+        await self.db.close()
+
+    async def _warm_up(self) -> None:
+        """Load what takes seconds to import while nobody waits for it."""
+        await cost.warm_up()
+        await self._models.warm()
+        await self.draining.wait()
+
+    async def _every_hour(self) -> None:
+        while not self.draining.is_set():
+            await idempotency.purge(self.db)
+            self.metrics.usage_ids_used(await self._usage.ids_used())
+            await asyncio.sleep(_HOURLY)
+
+
+def routers() -> list[APIRouter | BaseRoute]:
+    """Every route of the product."""
+    return [
+        prompt_routes.router,
+        agent_routes.router,
+        *chat_routes.routes,
+        run_routes.router,
+        *run_routes.routes,
+        session_routes.router,
+        usage_routes.router,
+        access_routes.router,
+        audit_routes.router,
+        model_routes.router,
+        tool_routes.router,
+    ]
+
+
+async def _kept_going(name: str, loop: Any, draining: asyncio.Event) -> None:
+    """Run a maintenance loop again when it broke; only its name and the error are news."""
+    while not draining.is_set():
+        try:
+            running: Coroutine[Any, Any, None] = loop()
+            await running
+        except Exception:  # a maintenance loop must neither end the process nor stay dead
+            log.exception("loop.broke", loop=name)
+        await asyncio.sleep(1)
+
+
+def _register_secrets(settings: Settings) -> None:
+    """What must never stand in a log line, wherever it comes from."""
+    given = [settings.openai_api_key, settings.anthropic_api_key, settings.google_api_key, *settings.keyring.keys]
+    given += [provider.api_key for provider in settings.providers.values()]
+    for secret in given:
+        if secret is not None:
+            logs.register_secret(secret.get_secret_value())

@@ -1,0 +1,335 @@
+"""Driving one opened run: it records each step, tells the readers, and brings the run to exactly one end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import structlog
+
+from pointsman.chat.journal import Entry, Journal, NewMessage, Status
+from pointsman.chat.schemas import ChatAnswer, UsageRead
+from pointsman.kit.problems import InternalProblem, Problem
+from pointsman.kit.telemetry import Metrics
+from pointsman.llm.errors import ModelProblem
+from pointsman.llm.estimates import estimate
+from pointsman.llm.port import (
+    AssistantMessage,
+    Message,
+    ModelAnswer,
+    ModelCall,
+    Spend,
+    Text,
+    ToolCall,
+    ToolMessage,
+    ToolResult,
+    UserMessage,
+)
+from pointsman.runs import events
+from pointsman.runs.events import encode_json
+from pointsman.runs.live import BLOCK, LiveRun
+from pointsman.turns.loop import TurnResult, thought_of
+from pointsman.turns.plan import THINK, TurnState
+from pointsman.usage.cost import cost_of
+from pointsman.usage.ledger import UsageRow
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run is, whoever drives it."""
+
+    id: str
+    tenant_id: str
+    agent_id: str
+    session_id: str
+    user_id: str | None
+    key_id: int | None
+    model: str
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the run's model calls consumed so far; `calls` numbers the next one."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    is_estimated: bool = False
+    cost: Decimal | None = Decimal(0)
+
+    def add(self, spend: Spend, cost: Decimal | None) -> None:
+        """Count one more call."""
+        self.calls += 1
+        self.prompt_tokens += spend.usage.prompt_tokens
+        self.completion_tokens += spend.usage.completion_tokens
+        self.is_estimated = self.is_estimated or spend.usage.is_estimated
+        self.cost = None if self.cost is None or cost is None else self.cost + cost
+
+    def read(self) -> UsageRead:
+        """On the wire."""
+        total = self.prompt_tokens + self.completion_tokens
+        cost = None if self.cost is None else float(self.cost)
+        return UsageRead(self.prompt_tokens, self.completion_tokens, total, self.is_estimated, cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the JSON of its answer, and the problem if it failed."""
+
+    status: Status
+    body: bytes
+    problem: Problem | None = None
+
+
+class TakenOver(Exception):  # noqa: N818 - it is no error of this process
+    """Another replica owns the run now; nothing more may be written or said here."""
+
+
+class Drive:
+    """The recorder of one run's turn, and its end."""
+
+    def __init__(
+        self, facts: RunFacts, live: LiveRun, journal: Journal, metrics: Metrics, *, state: TurnState, spent: Spent, position: int
+    ) -> None:
+        """Take a run over from its opening or its rows; `position` is the number of message rows it has already."""
+        self.facts = facts
+        self.live = live
+        self.done: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        self.cancel_requested = False
+        self.partial = ""  # text of the message at hand, for a run that is cancelled or fails in the middle
+        self._journal = journal
+        self._metrics = metrics
+        self.state = state
+        self._spent = spent
+        self._position = position
+        self._model = facts.model
+        self._asked: ModelCall | None = None
+        self._cut_off = ""
+        self._lost: list[Spend] = []
+
+    def resume(self, messages: list[Message], spent: Spent, model: str, *, interrupted: str) -> None:
+        """Go on from recorded messages; `interrupted` is text of a message whose model call was cut off, which is void now."""
+        self.state.messages = messages
+        self._spent = spent
+        self._position = len(messages)
+        self._model = model
+        self.reset("the replica that drove the run died")
+        if interrupted:
+            self._cut_off = interrupted
+
+    def asking(self, call: ModelCall) -> None:
+        self._asked = call
+        if self._cut_off:
+            # The interrupted call reached a model, whose provider will never report it to us.
+            self._lost = [Spend(call.models[0], estimate(call, len(self._cut_off)), 0)]
+            self._cut_off = ""
+
+    def text(self, text: str) -> None:
+        self.partial += text
+        self.live.emit(events.MESSAGE_DELTA, {"message": self.state.model_calls, "text": text})
+
+    def reasoning(self, text: str) -> None:
+        self.live.emit(events.REASONING_DELTA, {"message": self.state.model_calls, "text": text})
+
+    def reset(self, reason: str) -> None:
+        self.partial = ""
+        self.live.emit(events.MESSAGE_RESET, {"message": self.state.model_calls, "reason": reason})
+
+    async def ready(self) -> None:
+        """Reserve the next block of event ids before the present one is used up."""
+        live = self.live
+        if live.reserved - live.next_seq < BLOCK // 4:
+            reserve = live.reserved + BLOCK
+            await self._enter(reserve=reserve)
+            live.reserved = reserve
+
+    async def model_step(self, answer: ModelAnswer, note: UserMessage | None = None) -> None:
+        self._asked = None
+        self._model = answer.message.model or self._model
+        messages: list[Message] = [answer.message] if note is None else [answer.message, note]
+        usages = self._count(answer.spent)
+        told: list[tuple[str, dict[str, Any]]] = []
+        if note is None:
+            told += _said(answer.message, self.state.model_calls)
+        told += [(events.USAGE_RECORDED, usage.event()) for usage in usages]
+        told += [_called(part) for part in answer.message.parts if isinstance(part, ToolCall)]
+        self.partial = ""
+        await self._enter(messages=messages, usages=usages, told=told)
+
+    async def tool_step(self, result: ToolResult) -> None:
+        told: list[tuple[str, dict[str, Any]]] = []
+        if result.name != THINK:
+            payload = {"id": result.id, "name": result.name, "is_error": result.is_error, "content": result.content}
+            told.append((events.TOOL_COMPLETED, payload))
+        await self._enter(messages=[ToolMessage((result,))], told=told)
+
+    async def complete(self, result: TurnResult) -> None:
+        """The turn came to its answer."""
+        answer = result.answer
+        self._asked = None
+        self._model = answer.message.model or self._model
+        usages = self._count(answer.spent)
+        body = self._answer("completed", result.text, result.output)
+        told = _said(answer.message, self.state.model_calls) + [(events.USAGE_RECORDED, usage.event()) for usage in usages]
+        await self._end("completed", body, messages=[answer.message], usages=usages, told=[*told, (events.RUN_COMPLETED, _builtins(body))])
+
+    async def fail(self, problem: Problem) -> None:
+        """The turn cannot come to an answer; what was consumed is counted all the same."""
+        usages = self._count(problem.spent if isinstance(problem, ModelProblem) else ())
+        body = self._answer("failed", self.partial)
+        described = problem.describe()
+        told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
+        told.append((events.RUN_FAILED, {**_builtins(body), "error": described}))
+        await self._end("failed", body, usages=usages, told=told, error=described, problem=problem)
+
+    async def cancel(self) -> None:
+        """Somebody asked for it; a model call that was under way is counted by estimate, since its provider will not report it."""
+        usages = self._count(self._interrupted())
+        body = self._answer("cancelled", self.partial)
+        told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
+        await self._end("cancelled", body, usages=usages, told=[*told, (events.RUN_CANCELLED, _builtins(body))])
+
+    def abandon(self) -> None:
+        """Let readers go on from the database."""
+        self.live.abandon()
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _interrupted(self) -> list[Spend]:
+        if self._asked is None:
+            return []
+        return [Spend(self._asked.models[0], estimate(self._asked, len(self.partial)), 0)]
+
+    def _count(self, spent: Sequence[Spend]) -> list[UsageRow]:
+        rows: list[UsageRow] = []
+        lost, self._lost = self._lost, []
+        for spend in (*lost, *spent):
+            facts, cost = self.facts, cost_of(spend.model, spend.usage)
+            rows.append(
+                UsageRow(
+                    run_id=facts.id,
+                    call=self._spent.calls,
+                    agent_id=facts.agent_id,
+                    session_id=facts.session_id,
+                    user_id=facts.user_id,
+                    key_id=facts.key_id,
+                    tenant_id=facts.tenant_id,
+                    spend=spend,
+                    cost=cost,
+                )
+            )
+            self._spent.add(spend, cost)
+            self._measure(spend)
+        return rows
+
+    def _measure(self, spend: Spend) -> None:
+        outcome = "interrupted" if spend.usage.is_estimated else "answered"
+        self._metrics.model_call(spend.model.partition(":")[0], outcome, spend.latency_ms / 1000)
+        self._metrics.tokens(spend.usage.prompt_tokens, spend.usage.completion_tokens)
+
+    def _answer(self, status: Status, content: str, output: Any = None) -> ChatAnswer:
+        facts = self.facts
+        assert status != "running"
+        return ChatAnswer(facts.id, facts.session_id, facts.agent_id, self._model, status, content, output, self._spent.read())
+
+    async def _end(
+        self,
+        status: Status,
+        answer: ChatAnswer,
+        *,
+        messages: Sequence[Message] = (),
+        usages: Sequence[UsageRow] = (),
+        told: Sequence[tuple[str, dict[str, Any]]],
+        error: dict[str, Any] | None = None,
+        problem: Problem | None = None,
+    ) -> None:
+        body = encode_json(answer)
+        await self._enter(
+            status=status,
+            messages=messages,
+            usages=usages,
+            told=told,
+            result=body.decode(),
+            error=None if error is None else encode_json(error).decode(),
+        )
+        if not self.done.done():
+            self.done.set_result(Outcome(status, body, problem))
+
+    async def _enter(
+        self,
+        *,
+        status: Status = "running",
+        messages: Sequence[Message] = (),
+        usages: Sequence[UsageRow] = (),
+        told: Sequence[tuple[str, dict[str, Any]]] = (),
+        result: str | None = None,
+        error: str | None = None,
+        reserve: int = 0,
+    ) -> None:
+        """Commit and publish in one go: a cancelled turn must not lose what was committed, nor say what was not."""
+
+        async def commit() -> None:
+            live = self.live
+            async with live.step_lock:
+                while live.flushing is not None:
+                    await asyncio.shield(live.flushing)
+                new = [live.prepare(type_, payload) for type_, payload in told]
+                sent = live.take_pending()
+                entry = Entry(
+                    run_id=self.facts.id,
+                    epoch=live.epoch,
+                    tenant_id=self.facts.tenant_id,
+                    session_id=self.facts.session_id,
+                    status=status,
+                    messages=self._rows(messages),
+                    usages=tuple(usages),
+                    events=(*sent, *new),
+                    result=result,
+                    error=error,
+                    reserve=reserve,
+                )
+                if not await self._journal.enter(entry):
+                    raise TakenOver(self.facts.id)
+                live.publish(new)
+                if sent:
+                    live.stored(sent[-1].seq)
+
+        await asyncio.shield(asyncio.ensure_future(commit()))
+
+    def _rows(self, messages: Sequence[Message]) -> tuple[NewMessage, ...]:
+        rows: list[NewMessage] = []
+        for message in messages:
+            role = message.__struct_config__.tag
+            rows.append(NewMessage(self._position, str(role), encode_json(message).decode()))
+            self._position += 1
+        return tuple(rows)
+
+
+def defect(error: Exception) -> Problem:
+    """What a run's readers are told about an error of ours; the log has the rest."""
+    log.error("run.defect", exc_info=error)
+    return InternalProblem("The run ended with an unexpected error.", hint="The gateway's log has the details under the run's id.")
+
+
+def _said(message: AssistantMessage, number: int) -> list[tuple[str, dict[str, Any]]]:
+    text = "".join(part.text for part in message.parts if isinstance(part, Text))
+    return [(events.MESSAGE_COMPLETED, {"message": number, "text": text})] if text else []
+
+
+def _called(call: ToolCall) -> tuple[str, dict[str, Any]]:
+    if call.name == THINK:
+        return events.REASONING_DELTA, {"text": thought_of(call)}
+    return events.TOOL_CALLED, {"id": call.id, "name": call.name, "args": call.args}
+
+
+def _builtins(answer: ChatAnswer) -> dict[str, Any]:
+    """The answer without the run's id, which every event has."""
+    fields: dict[str, Any] = msgspec.to_builtins(answer)
+    del fields["run_id"]
+    return fields

@@ -1,0 +1,248 @@
+"""From a request to a plan: what is wrong is said before a run exists, what is long is read after it has been opened."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+import msgspec
+import pydantic
+
+from pointsman.agents.resolve import ResolvedAgent
+from pointsman.chat.errors import AttachmentInvalid, VariablesMissing
+from pointsman.chat.schemas import Attachment, ChatRequest
+from pointsman.kit.db import Connection
+from pointsman.kit.egress import Egress
+from pointsman.kit.problems import FieldError
+from pointsman.llm.errors import ModelAttachmentRefused
+from pointsman.llm.models import Models
+from pointsman.llm.options import ModelSettings
+from pointsman.llm.port import AssistantMessage, File, Message, Reasoning, Text, ToolCall, UserMessage
+from pointsman.prompts.template import render
+from pointsman.sessions import memory, queries
+from pointsman.tools.builtin import MEMORY
+from pointsman.turns.plan import TurnPlan
+from pointsman.web.validation import invalid_request
+
+_ATTACHMENT_BYTES = 10 * 1024 * 1024
+_FETCH = timedelta(seconds=15)
+_message = msgspec.json.Decoder(Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that can be run: its models and settings are checked, its prompt is rendered, its attachments are at hand."""
+
+    agent: ResolvedAgent
+    models: tuple[str, ...]
+    settings: dict[str, Any]
+    prompt: str
+    message: UserMessage
+    stream: bool
+
+
+async def prepare(request: ChatRequest, agent: ResolvedAgent, models: Models, egress: Egress) -> Prepared:
+    """Check everything that can be checked without the session. Raises the Problem of what is wrong."""
+    names = (request.model, *agent.config.model_fallbacks) if request.model else agent.config.models
+    names = tuple(dict.fromkeys(names))
+    settings = agent.config.model_settings | _settings(request.model_settings)
+    for name in names:
+        models.require_configured(name)
+        await models.check_settings(name, settings, reasoning=agent.config.enable_reasoning)
+    prompt = _render(agent, request.variables or {})
+    files = await _files(request.attachments, names, models, egress)
+    return Prepared(agent, names, settings, prompt, UserMessage((Text(request.message), *files)), request.stream)
+
+
+def reprepare(request: dict[str, Any], agent: ResolvedAgent, message: UserMessage) -> Prepared:
+    """The same for a run that was opened before, from what was stored of its request; it was checked then."""
+    names = (request["model"], *agent.config.model_fallbacks) if "model" in request else agent.config.models
+    return Prepared(
+        agent=agent,
+        models=tuple(dict.fromkeys(names)),
+        settings=agent.config.model_settings | request.get("model_settings", {}),
+        prompt=render(agent.template, request.get("variables", {})).text,
+        message=message,
+        stream=request.get("stream", False),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What came before this turn: earlier messages, memories of the user, and how often the model has answered in the session."""
+
+    history: tuple[Message, ...] = ()
+    memories: tuple[memory.Remembered, ...] = ()
+    answers: int = 0
+
+
+async def read_past(
+    connection: Connection, agent: ResolvedAgent, *, tenant: str, session_id: str, user_id: str | None, run_id: str, new_session: bool
+) -> Past:
+    """Read it; its cost does not grow with the session."""
+    config = agent.config
+    history: tuple[Message, ...] = ()
+    answers = 0
+    if config.enable_history and config.num_history_runs and not new_session:
+        rows = await queries.list_history(connection, tenant=tenant, session_id=session_id, run_id=run_id, runs=config.num_history_runs)
+        history = _history([(row["subject"], row["content"]) for row in rows], agent.agent_id)
+    if config.script is not None and not new_session:
+        answers = await queries.count_answers(connection, tenant=tenant, session_id=session_id, run_id=run_id)
+    memories: list[memory.Remembered] = []
+    if config.enable_memory and user_id is not None:
+        memories = await memory.recall(connection, memory.Scope(tenant, user_id, agent.agent_id))
+    return Past(history, tuple(memories), answers)
+
+
+def plan_turn(prepared: Prepared, past: Past, *, reasons: bool, max_steps: int) -> TurnPlan:
+    """The frozen plan. `reasons` says whether the model's provider has reasoning of its own."""
+    config = prepared.agent.config
+    thinks = config.enable_reasoning and not reasons
+    return TurnPlan(
+        models=prepared.models,
+        system=_system(prepared.prompt, past.memories),
+        history=past.history,
+        settings=prepared.settings,
+        output_schema=config.output_schema,
+        reasoning=Reasoning(_effort(config.reasoning_max_steps)) if config.enable_reasoning and reasons else None,
+        think_least=config.reasoning_min_steps if thinks else 0,
+        think_most=config.reasoning_max_steps if thinks else 0,
+        script=config.script,
+        played=past.answers,
+        max_steps=max_steps,
+        stream=prepared.stream,
+    )
+
+
+def tool_names(agent: ResolvedAgent, user_id: str | None) -> tuple[list[str], str | None]:
+    """The built-in tools of a turn and the zone of `current_time`; memory comes with `enable_memory` where there is a user."""
+    names = [tool["name"] for tool in agent.tools]
+    if agent.config.enable_memory and user_id is not None and MEMORY not in names:
+        names.append(MEMORY)
+    zones = [tool["timezone"] for tool in agent.tools if tool.get("timezone")]
+    return names, zones[0] if zones else None
+
+
+def stored_request(request: ChatRequest) -> bytes:
+    """The request as the run keeps it; the message and the attachments' bytes are in the run's first message."""
+    fields: dict[str, Any] = msgspec.to_builtins(request)
+    for attachment in fields.get("attachments", ()):
+        attachment.pop("data", None)
+    return msgspec.json.encode(fields)
+
+
+def decode_message(content: str) -> Message:
+    """A message row."""
+    return _message.decode(content)
+
+
+def _settings(given: dict[str, Any] | None) -> dict[str, Any]:
+    if not given:
+        return {}
+    try:
+        return ModelSettings.model_validate(given).given()
+    except pydantic.ValidationError as error:
+        errors = [{**item, "loc": ("model_settings", *item["loc"])} for item in error.errors(include_url=False, include_input=False)]
+        raise invalid_request(errors, _SettingsHolder) from None
+
+
+class _SettingsHolder(pydantic.BaseModel):
+    model_settings: ModelSettings
+
+
+def _render(agent: ResolvedAgent, variables: dict[str, Any]) -> str:
+    rendered = render(agent.template, variables)
+    if rendered.missing:
+        names = ", ".join(rendered.missing)
+        raise VariablesMissing(
+            f"The prompt {agent.prompt_id} needs a value for: {names}.",
+            hint="Send them in `variables`.",
+            errors=tuple(FieldError(f"/variables/{name}", "This placeholder of the prompt has no value.") for name in rendered.missing),
+            missing=rendered.missing,
+            unused=rendered.unused,
+        )
+    return rendered.text
+
+
+async def _files(attachments: Sequence[Attachment], names: Sequence[str], models: Models, egress: Egress) -> list[File]:
+    for index, attachment in enumerate(attachments):
+        if (attachment.data is None) == (attachment.url is None):
+            raise _bad(index, "An attachment has either `data` or `url`.")
+        if not await models.accepts(names[0], attachment.media_type):
+            raise ModelAttachmentRefused(
+                f"{names[0]} does not take {attachment.media_type}.",
+                hint="Choose a model that takes it, or send its text in the message.",
+            )
+    return list(await asyncio.gather(*(_file(index, attachment, egress) for index, attachment in enumerate(attachments))))
+
+
+async def _file(index: int, attachment: Attachment, egress: Egress) -> File:
+    if attachment.url is not None:
+        fetched = await egress.fetch(attachment.url, max_bytes=_ATTACHMENT_BYTES, timeout=_FETCH, accept=(attachment.media_type,))
+        return File(attachment.media_type, fetched.body)
+    try:
+        data = base64.b64decode(attachment.data or "", validate=True)
+    except (binascii.Error, ValueError):
+        raise _bad(index, "The data is not base64.") from None
+    if not data:
+        raise _bad(index, "The attachment is empty.")
+    if len(data) > _ATTACHMENT_BYTES:
+        raise _bad(index, f"An attachment has at most {_ATTACHMENT_BYTES} bytes.")
+    return File(attachment.media_type, data)
+
+
+def _bad(index: int, message: str) -> AttachmentInvalid:
+    return AttachmentInvalid(message, errors=(FieldError(f"/attachments/{index}", message),))
+
+
+def _history(rows: Sequence[tuple[str, str]], agent_id: str) -> tuple[Message, ...]:
+    """Earlier turns as the model is shown them: another agent's tools are not this one's, and rejected answers are nobody's."""
+    shown: list[Message] = []
+    for subject, content in rows:
+        message = decode_message(content)
+        if subject != agent_id:
+            message = _spoken(message)
+        if message is None:
+            continue
+        if isinstance(message, UserMessage) and shown and isinstance(shown[-1], AssistantMessage) and _is_note(shown, message):
+            shown.pop()
+            continue
+        shown.append(message)
+    return tuple(shown)
+
+
+def _is_note(shown: list[Message], message: UserMessage) -> bool:
+    """Whether the user's message is our note about the answer before it, rather than the user's next turn."""
+    text = message.parts[0].text if isinstance(message.parts[0], Text) else ""
+    return text.startswith(_NOTES) and not any(isinstance(part, ToolCall) for part in shown[-1].parts)
+
+
+_NOTES = ("Do not answer yet: call the think tool", "Your answer does not match the required schema:")
+
+
+def _spoken(message: Message) -> Message | None:
+    if isinstance(message, UserMessage):
+        return message
+    if isinstance(message, AssistantMessage):
+        parts = tuple(part for part in message.parts if isinstance(part, Text))
+        return AssistantMessage(parts, message.model) if parts else None
+    return None
+
+
+def _system(prompt: str, memories: Sequence[memory.Remembered]) -> str:
+    if not memories:
+        return prompt
+    lines = "\n".join(f"- [{item.id}] {item.content}" for item in memories)
+    return f"{prompt}\n\nWhat you remember about this user from earlier conversations:\n{lines}"
+
+
+def _effort(max_steps: int) -> Literal["low", "medium", "high"]:
+    """Where the provider reasons by itself, the most steps allowed say how hard."""
+    if max_steps <= 3:
+        return "low"
+    return "medium" if max_steps <= 10 else "high"

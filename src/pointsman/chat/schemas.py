@@ -1,0 +1,89 @@
+"""Chat on the wire: read by msgspec for speed, explained by its pydantic twin when it is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import Field, StringConstraints
+
+from pointsman.kit.ids import CHOSEN_ID, ChosenId
+from pointsman.llm.options import ModelSettings
+from pointsman.runs.events import Verbosity
+from pointsman.web.wire import Body
+
+MOST_ATTACHMENTS = 16
+
+_Id = Annotated[str, msgspec.Meta(pattern=CHOSEN_ID)]
+_Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+_MediaType = Annotated[str, msgspec.Meta(pattern=r"^[a-z]+/[a-z0-9.+-]{1,100}$")]
+
+
+class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A file for the model: base64 `data`, or a public `url` that the gateway fetches."""
+
+    media_type: _MediaType
+    data: str | None = None
+    url: _Url | None = None
+
+
+class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One turn; whatever is given overrides the agent's config for this turn only."""
+
+    message: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000_000)]
+    user_id: _Id | None = None
+    session_id: _Id | None = None
+    stream: bool = False
+    stream_verbosity: Verbosity = "events"
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+    model_settings: dict[str, Any] | None = None
+    variables: dict[str, str | int | float | bool] | None = None
+    attachments: Annotated[tuple[Attachment, ...], msgspec.Meta(max_length=MOST_ATTACHMENTS)] = ()
+    metadata: dict[str, Any] | None = None
+
+
+class AttachmentBody(Body):
+    """The twin of `Attachment`."""
+
+    media_type: Annotated[str, StringConstraints(pattern=r"^[a-z]+/[a-z0-9.+-]{1,100}$")]
+    data: str | None = None
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
+
+
+class ChatBody(Body):
+    """The twin of `ChatRequest`."""
+
+    message: Annotated[str, StringConstraints(min_length=1, max_length=1_000_000)]
+    user_id: ChosenId | None = None
+    session_id: ChosenId | None = None
+    stream: bool = False
+    stream_verbosity: Verbosity = "events"
+    model: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    model_settings: ModelSettings | None = None
+    variables: dict[str, str | int | float | bool] | None = None
+    attachments: tuple[AttachmentBody, ...] = Field(default=(), max_length=MOST_ATTACHMENTS)
+    metadata: dict[str, Any] | None = None
+
+
+class UsageRead(msgspec.Struct, frozen=True):
+    """Tokens and cost in US dollars of all model calls of the run; cost is null where a price is unknown."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    is_estimated: bool
+    cost: float | None
+
+
+class ChatAnswer(msgspec.Struct, frozen=True):
+    """How the turn ended; `output` is the parsed answer where the agent has an `output_schema`."""
+
+    run_id: str
+    session_id: str
+    agent_id: str
+    model: str
+    status: Literal["completed", "paused", "failed", "cancelled"]
+    content: str
+    output: Any
+    usage: UsageRead
+    approvals: tuple[Any, ...] = ()

@@ -1,0 +1,332 @@
+"""Chat: opens runs, drives them as tasks of this process whoever listens, and takes over those of replicas that died."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import structlog
+
+from pointsman.agents.resolve import Catalogue, ResolvedAgent, snapshot
+from pointsman.chat import planning
+from pointsman.chat.driving import Drive, Outcome, RunFacts, Spent, TakenOver, defect
+from pointsman.chat.journal import Journal, OpenRun
+from pointsman.chat.planning import Prepared
+from pointsman.chat.schemas import ChatRequest
+from pointsman.kit.db import AWAY, Database, Record
+from pointsman.kit.egress import Egress
+from pointsman.kit.ids import new_id
+from pointsman.kit.principal import Principal
+from pointsman.kit.problems import NotFound, Problem, Unavailable
+from pointsman.kit.telemetry import Metrics
+from pointsman.llm.models import Models
+from pointsman.llm.port import UserMessage
+from pointsman.runs import events
+from pointsman.runs import queries as run_queries
+from pointsman.runs.errors import RunInterrupted, RunTimedOut, TooManyRuns
+from pointsman.runs.events import encode, encode_json
+from pointsman.runs.live import BLOCK, LiveRun, LiveRuns
+from pointsman.runs.replay import Replay
+from pointsman.sessions import memory
+from pointsman.sessions import queries as session_queries
+from pointsman.sessions.errors import SessionBusy, SessionNotFound
+from pointsman.settings import RunSettings
+from pointsman.tools.builtin import Builtins
+from pointsman.turns.loop import run_turn
+from pointsman.turns.plan import TurnState
+from pointsman.usage import queries as usage_queries
+
+log = structlog.get_logger()
+
+_OPEN_PATIENCE = 3.0
+
+
+class ChatService:
+    """The turns of this process."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        catalogue: Catalogue,
+        models: Models,
+        egress: Egress,
+        live: LiveRuns,
+        journal: Journal,
+        replay: Replay,
+        metrics: Metrics,
+        replica: str,
+        settings: RunSettings,
+        most_live: int,
+    ) -> None:
+        self._db = db
+        self._catalogue = catalogue
+        self._models = models
+        self._egress = egress
+        self._live = live
+        self._journal = journal
+        self._replay = replay
+        self._metrics = metrics
+        self._replica = replica
+        self._settings = settings
+        self._most_live = most_live
+        self._drives: dict[str, Drive] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._snapshots: set[str] = set()
+
+    async def start(self, principal: Principal, agent_id: str, request: ChatRequest, run_id: str | None = None) -> RunFacts:
+        """Open a run and drive it. Raises the Problem of whatever prevents it; then there is no run."""
+        if len(self._drives) >= self._most_live:
+            raise TooManyRuns(hint="Retry in a moment.", retry_after=1)
+        agent = await self._catalogue.resolve(agent_id)
+        prepared = await planning.prepare(request, agent, self._models, self._egress)
+        facts = RunFacts(
+            id=run_id or new_id("run"),
+            tenant_id=principal.tenant_key,
+            agent_id=agent_id,
+            session_id=request.session_id or new_id("ses"),
+            user_id=request.user_id,
+            key_id=principal.key_id,
+            model=prepared.models[0],
+        )
+        live = await self._open(facts, request, prepared)
+        drive = Drive(facts, live, self._journal, self._metrics, state=TurnState([prepared.message]), spent=Spent(), position=1)
+        self._spawn(drive, self._turn(drive, prepared, new_session=request.session_id is None))
+        return facts
+
+    async def wait(self, run_id: str) -> Outcome:
+        """How a run ended, whichever replica drives it."""
+        drive = self._drives.get(run_id)
+        if drive is not None:
+            outcome = await asyncio.shield(drive.done)
+            if outcome is not None:
+                return outcome
+        async for _ in self._replay.follow(run_id):
+            pass
+        async with self._db.connection() as connection:
+            row = await run_queries.find_run(connection, run_id, None)
+        if row is None:
+            raise NotFound(f"No run {run_id!r}.")
+        error = run_queries.parse(row["error"])
+        return Outcome(row["status"], (row["result"] or "null").encode(), Problem.recall(error) if error else None)
+
+    async def find_facts(self, run_id: str) -> RunFacts | None:
+        """A run that exists already: for a request that is repeated."""
+        async with self._db.connection() as connection:
+            row = await run_queries.find_run(connection, run_id, None)
+        return None if row is None else _facts(row, "")
+
+    def redrive(self, row: Record) -> None:
+        """Go on with a run that was taken over, from its last recorded step."""
+        self._metrics.run_redriven()
+        live = LiveRun(row["id"], epoch=row["epoch"], next_seq=row["reserved_seq"] - BLOCK + 1, reserved=row["reserved_seq"])
+        drive = Drive(_facts(row, ""), live, self._journal, self._metrics, state=TurnState(), spent=Spent(), position=0)
+        self._spawn(drive, self._resumed(drive, row))
+
+    def cancel(self, run_id: str | None) -> None:
+        """Stop a run that is driven here; called with what NOTIFY says."""
+        drive = self._drives.get(run_id or "")
+        if drive is not None and not drive.cancel_requested:
+            drive.cancel_requested = True
+            self._tasks[drive.facts.id].cancel()
+
+    async def watch_cancels(self) -> None:
+        """Look every second for cancel requests whose NOTIFY was lost, until cancelled."""
+        while True:
+            await asyncio.sleep(1)
+            if not self._drives:
+                continue
+            try:
+                async with self._db.connection() as connection:
+                    wanted = await run_queries.list_cancel_requests(connection, list(self._drives))
+            except Unavailable:
+                continue
+            for run_id in wanted:
+                self.cancel(run_id)
+
+    async def drain(self, patience: timedelta) -> None:
+        """Let runs finish; those that do not in time are left for another replica, at once and from their last recorded step."""
+        tasks = list(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience.total_seconds())
+        for task in (tasks := [task for task in tasks if not task.done()]):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(2), self._db.connection() as connection:
+                await run_queries.leave(connection, self._replica)
+        except (Unavailable, *AWAY):
+            log.warning("drain.runs_not_handed_over")
+
+    async def _open(self, facts: RunFacts, request: ChatRequest, prepared: Prepared) -> LiveRun:
+        digest = await self._keep_snapshot(prepared.agent)
+        started = encode(facts.id, 1, events.RUN_STARTED, _started(facts, request))
+        opening = await self._journal.open(
+            OpenRun(
+                id=facts.id,
+                tenant_id=facts.tenant_id,
+                kind="chat",
+                subject=facts.agent_id,
+                session_id=facts.session_id,
+                user_id=facts.user_id,
+                key_id=facts.key_id,
+                request=planning.stored_request(request).decode(),
+                snapshot=digest,
+                verbosity=request.stream_verbosity,
+                replica=self._replica,
+                message=encode_json(prepared.message).decode(),
+                started=started,
+            ),
+            patience=_OPEN_PATIENCE,
+        )
+        if opening == "foreign":
+            raise SessionNotFound(f"No session {facts.session_id!r} for this user.", hint="Give the user_id of the session's first turn.")
+        if opening != "opened":
+            raise SessionBusy("Another turn of this session is running.", hint="Wait for it, or use another session.", retry_after=1)
+        live = LiveRun(facts.id, epoch=1, next_seq=1, reserved=BLOCK)
+        live.next_seq = 2
+        live.publish([started])
+        return live
+
+    async def _keep_snapshot(self, agent: ResolvedAgent) -> str:
+        digest, data = snapshot(agent)
+        if digest not in self._snapshots:
+            async with self._db.connection() as connection:
+                await run_queries.store_snapshot(connection, digest, data)
+            self._snapshots.add(digest)
+        return digest
+
+    def _spawn(self, drive: Drive, turn: Coroutine[Any, Any, None]) -> None:
+        run_id = drive.facts.id
+        self._live.add(drive.live)
+        self._drives[run_id] = drive
+        task = asyncio.create_task(self._driven(drive, turn), name=run_id)
+        self._tasks[run_id] = task
+        task.add_done_callback(lambda _: self._forget(drive))
+
+    def _forget(self, drive: Drive) -> None:
+        run_id = drive.facts.id
+        if self._drives.get(run_id) is drive:
+            del self._drives[run_id], self._tasks[run_id]
+        if not drive.live.ended:
+            drive.abandon()
+        self._live.remove(drive.live)
+
+    async def _driven(self, drive: Drive, turn: Coroutine[Any, Any, None]) -> None:
+        """Bring the run to exactly one end, unless this process is stopping or somebody else owns it."""
+        structlog.contextvars.bind_contextvars(run_id=drive.facts.id)
+        try:
+            status = await self._end_of(drive, turn)
+            self._metrics.run_finished("chat", status)
+        except TakenOver:
+            log.warning("run.lost_to_another_replica")
+        except Exception:  # the end itself could not be written: whoever takes the run over tries again, a few times
+            log.exception("run.not_ended")
+            async with self._db.connection() as connection:
+                await run_queries.let_go(connection, drive.facts.id, drive.live.epoch)
+
+    async def _end_of(self, drive: Drive, turn: Coroutine[Any, Any, None]) -> str:
+        try:
+            await self._until_end(turn)
+        except asyncio.CancelledError:
+            if not drive.cancel_requested:
+                raise
+            await drive.cancel()
+            return "cancelled"
+        except Problem as problem:
+            log.info("run.failed", code=problem.code, detail=problem.detail)
+            await drive.fail(problem)
+            return "failed"
+        return "completed"
+
+    async def _until_end(self, turn: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(self._settings.max_duration.total_seconds()):
+                await turn
+        except TimeoutError:
+            limit = self._settings.max_duration.total_seconds()
+            raise RunTimedOut(f"The run took longer than {limit:g} s.", hint="POINTSMAN_RUNS__MAX_DURATION sets the limit.") from None
+        except (Problem, TakenOver):
+            raise
+        except Exception as error:
+            raise defect(error) from error
+
+    async def _turn(self, drive: Drive, prepared: Prepared, *, new_session: bool) -> None:
+        facts = drive.facts
+        async with self._db.connection() as connection:
+            past = await planning.read_past(
+                connection,
+                prepared.agent,
+                tenant=facts.tenant_id,
+                session_id=facts.session_id,
+                user_id=facts.user_id,
+                run_id=facts.id,
+                new_session=new_session,
+            )
+        plan = planning.plan_turn(
+            prepared, past, reasons=await self._models.reasoning(prepared.models[0]), max_steps=self._settings.max_steps
+        )
+        result = await run_turn(plan, drive.state, self._models, self._tools(facts, prepared.agent), drive)
+        await drive.complete(result)
+
+    async def _resumed(self, drive: Drive, row: Record) -> None:
+        """Rebuild the turn from its rows and go on."""
+        if row["cancel_requested"]:
+            drive.cancel_requested = True
+            raise asyncio.CancelledError
+        if row["epoch"] > self._settings.max_redrives:
+            raise RunInterrupted(f"The run was taken over {row['epoch'] - 1} times.")
+        facts = drive.facts
+        async with self._db.connection() as connection:
+            data = await run_queries.find_snapshot(connection, row["snapshot"])
+            rows = await session_queries.list_run_messages(connection, facts.id)
+            spent = await usage_queries.sum_of_run(connection, facts.id)
+            stored = await run_queries.list_events(connection, facts.id, 0, rows=100_000)
+        assert data is not None
+        agent = msgspec.json.decode(data, type=ResolvedAgent)
+        messages = [planning.decode_message(content) for content in rows]
+        first = messages[0]
+        assert isinstance(first, UserMessage)
+        prepared = planning.reprepare(msgspec.json.decode(row["request"]), agent, first)
+        drive.resume(messages, _spent(spent), prepared.models[0], interrupted=_interrupted_text(stored))
+        await self._turn(drive, prepared, new_session=False)
+
+    def _tools(self, facts: RunFacts, agent: ResolvedAgent) -> Builtins:
+        names, timezone = planning.tool_names(agent, facts.user_id)
+        book = None
+        if facts.user_id is not None:
+            book = memory.MemoryBook(self._db, memory.Scope(facts.tenant_id, facts.user_id, facts.agent_id), facts.id)
+        return Builtins(names, timezone=timezone, book=book)
+
+
+def _started(facts: RunFacts, request: ChatRequest) -> dict[str, Any]:
+    return {
+        "kind": "chat",
+        "agent_id": facts.agent_id,
+        "session_id": facts.session_id,
+        "user_id": facts.user_id,
+        "model": facts.model,
+        "stream_verbosity": request.stream_verbosity,
+    }
+
+
+def _facts(row: Record, model: str) -> RunFacts:
+    return RunFacts(row["id"], row["tenant_id"], row["subject"], row["session_id"], row["user_id"], row["key_id"], model)
+
+
+def _spent(row: Record) -> Spent:
+    return Spent(row["calls"], row["prompt_tokens"], row["completion_tokens"], row["is_estimated"], row["cost"])
+
+
+def _interrupted_text(stored: list[events.Event]) -> str:
+    """The text that was sent of a message whose model call the crash interrupted."""
+    text = ""
+    for event in stored:
+        if event.type == events.MESSAGE_DELTA:
+            text += msgspec.json.decode(event.data)["text"]
+        elif event.type in {events.MESSAGE_COMPLETED, events.MESSAGE_RESET, events.USAGE_RECORDED}:
+            text = ""
+    return text

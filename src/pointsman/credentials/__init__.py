@@ -1,0 +1,1 @@
+"""The table of users' tokens for other systems."""

@@ -1,0 +1,1 @@
+"""Domain-free tools: nothing here knows what an agent is."""

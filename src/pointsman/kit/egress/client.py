@@ -1,0 +1,154 @@
+"""Fetches documents from user-supplied URLs: each hop is parsed once, checked, and connected to at the checked address."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import aiohttp
+from yarl import URL
+
+from pointsman.kit.egress.addresses import AllowList
+from pointsman.kit.egress.bodies import read_body
+from pointsman.kit.egress.errors import EgressFailed, EgressMediaTypeRefused, EgressTimeout
+from pointsman.kit.egress.names import CheckedNames, Resolver, SystemResolver, may_connect, no_public_address
+from pointsman.kit.egress.urls import Target, follow_url, parse_url
+
+Accept = Callable[[str], bool] | Sequence[str]
+
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_CONNECTIONS = 64
+_Session = aiohttp.ClientSession  # noqa: TID251 - this is the one place
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document: `media_type` is lower case and without parameters, `body` is unpacked, `final_url` is where redirects led."""
+
+    status: int
+    media_type: str
+    body: bytes
+    final_url: str
+
+
+class Egress:
+    """Makes the requests that users' URLs ask for. One per process; close it with `aclose`.
+
+    It knows no proxy, cookie or netrc, and reuses no connection: what is sent depends on the URL alone.
+    """
+
+    def __init__(
+        self,
+        allow: Sequence[str] = (),
+        *,
+        resolver: Resolver | None = None,
+        connect_timeout: timedelta = timedelta(seconds=5),
+        max_redirects: int = 5,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Allow public addresses and the named hosts, addresses and networks. Raises EgressAllowInvalid."""
+        self._allow = AllowList.parse(allow)
+        self._names = CheckedNames(resolver or SystemResolver(), self._allow)
+        self._connect_timeout = connect_timeout
+        self._max_redirects = max_redirects
+        self._ssl_context = ssl_context
+        self._opened: _Session | None = None
+
+    def check_url(self, url: str) -> None:
+        """Refuse what can be refused without asking anybody: for use when a URL is stored. Raises EgressRefused."""
+        self._check(parse_url(url))
+
+    async def fetch(self, url: str, *, max_bytes: int, timeout: timedelta, accept: Accept = ("*/*",)) -> Fetched:  # noqa: ASYNC109 - the limit is the caller's
+        """GET a document of at most `max_bytes`, all redirects within `timeout`.
+
+        `accept` is a list of media types (`image/*` too) or decides itself. Raises EgressRefused, EgressMediaTypeRefused,
+        EgressTooLarge, EgressFailed (also for an answer other than 2xx) and EgressTimeout.
+        """
+        target = parse_url(url)
+        self._check(target)
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                return await self._follow(target, max_bytes, accept)
+        except TimeoutError:
+            raise EgressTimeout(f"The URL did not answer in full within {timeout.total_seconds():g} s.") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _failed(error) from error
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        if self._opened is not None:
+            await self._opened.close()
+        await self._names.close()
+
+    async def _follow(self, target: Target, max_bytes: int, accept: Accept) -> Fetched:
+        for _ in range(self._max_redirects + 1):
+            async with self._session().get(URL(target.url, encoded=True), allow_redirects=False, headers=_headers(accept)) as response:
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or location is None:
+                    return await _received(response, target, max_bytes, accept)
+            target = follow_url(target, location)
+            self._check(target)
+        raise EgressFailed(f"The URL redirects more than {self._max_redirects} times.")
+
+    def _check(self, target: Target) -> None:
+        if self._allow.has_name(target.host):
+            return
+        if target.host == "localhost" or target.host.endswith(".localhost"):
+            raise no_public_address()
+        # The client does not resolve literal addresses, so here is the only check that they meet.
+        if target.address is not None and not may_connect(target.address, self._allow):
+            raise no_public_address()
+
+    def _session(self) -> _Session:
+        if self._opened is None:
+            connector = aiohttp.TCPConnector(
+                resolver=self._names,
+                use_dns_cache=False,
+                force_close=True,
+                limit=_CONNECTIONS,
+                ssl=self._ssl_context or True,
+            )
+            self._opened = _Session(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout.total_seconds()),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._opened
+
+
+async def _received(response: aiohttp.ClientResponse, target: Target, max_bytes: int, accept: Accept) -> Fetched:
+    if not 200 <= response.status < 300:
+        raise EgressFailed(f"The URL answered with status {response.status}.")
+    media_type = response.content_type.lower()
+    if not _accepts(accept, media_type):
+        raise EgressMediaTypeRefused(f"The URL serves {media_type[:100]}, which is not taken here.")
+    return Fetched(response.status, media_type, await read_body(response, max_bytes), target.url)
+
+
+def _accepts(accept: Accept, media_type: str) -> bool:
+    if callable(accept):
+        return accept(media_type)
+    kind = media_type.partition("/")[0]
+    return any(pattern in ("*/*", f"{kind}/*", media_type) for pattern in accept)
+
+
+def _headers(accept: Accept) -> dict[str, str]:
+    types = "*/*" if callable(accept) else ", ".join(accept)
+    return {"Accept": types, "Accept-Encoding": "identity", "User-Agent": "pointsman"}
+
+
+def _failed(error: Exception) -> EgressFailed:
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return EgressFailed("The URL's host has no certificate that is trusted for its name, or does not speak TLS.")
+        case aiohttp.ClientConnectorDNSError():
+            return EgressFailed("The URL's host could not be looked up.")
+        case aiohttp.ClientConnectorError():
+            return EgressFailed("The URL's host could not be connected to.")
+        case _:
+            return EgressFailed("The URL's host gave no complete HTTP answer.")

@@ -1,0 +1,1 @@
+"""Models: the only place that knows the providers' libraries. Others see `port` and `Models`."""

@@ -1,0 +1,54 @@
+"""Compares a migrated database with the tables that the code declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from sqlalchemy import CheckConstraint, Connection, inspect
+
+from pointsman.migrations.running import alter, current
+from pointsman.migrations.state import HEAD
+from pointsman.tables import METADATA
+
+
+async def check(dsn: str) -> list[str]:
+    """One sentence for each difference; none if the revisions make what the models say."""
+    revision = await current(dsn)
+    if revision != HEAD:
+        return [f"the database is at revision {revision}, not at {HEAD}"]
+    return await alter(dsn, _differences)
+
+
+def _differences(connection: Connection) -> list[str]:
+    return [*_compared_by_alembic(connection), *_checks_that_differ(connection)]
+
+
+def _compared_by_alembic(connection: Connection) -> Iterator[str]:
+    # Alembic is imported only when it is needed: it takes a second.
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
+    schemas = {table.schema for table in METADATA.sorted_tables}
+
+    def is_ours(name: str | None, kind: str, parents: Any) -> bool:
+        del parents
+        return kind != "schema" or name in schemas
+
+    options = {"include_schemas": True, "include_name": is_ours, "compare_type": True, "compare_server_default": True}
+    differences: list[Any] = compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
+    for difference in differences:
+        changes = cast("list[tuple[Any, ...]]", difference if isinstance(difference, list) else [difference])
+        for operation, *subject in changes:
+            yield f"{operation}: {', '.join(str(part) for part in subject)}"
+
+
+def _checks_that_differ(connection: Connection) -> Iterator[str]:
+    inspector = inspect(connection)
+    for table in METADATA.sorted_tables:
+        if not inspector.has_table(table.name, schema=table.schema):
+            continue  # reported already
+        declared = {str(constraint.name) for constraint in table.constraints if isinstance(constraint, CheckConstraint)}
+        found = {str(item["name"]) for item in inspector.get_check_constraints(table.name, schema=table.schema)}
+        for name in sorted(declared ^ found):
+            yield f"{'missing' if name in declared else 'superfluous'} check: {name}"

@@ -1,0 +1,1 @@
+"""Runs and their events: the one event writer, replay, replicas and take-over."""

@@ -1,0 +1,136 @@
+"""Every statement about runs and events except the journal's; each returns rows or None."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pointsman.kit.db import Connection, Record
+from pointsman.runs.events import Event, unpack
+
+_RUN = """
+SELECT id, ordinal, tenant_id, kind, subject, status, session_id, user_id, key_id, request::text AS request, snapshot, stream_verbosity,
+       replica, epoch, reserved_seq, cancel_requested, result::text AS result, error::text AS error, created_at, completed_at
+FROM runs
+"""
+
+
+async def find_run(connection: Connection, run_id: str, tenant: str | None) -> Record | None:
+    """The run, if the tenant may see it; a tenant of None sees all."""
+    return await connection.fetchrow(_RUN + " WHERE id = $1 AND ($2::varchar IS NULL OR tenant_id = $2)", run_id, tenant)
+
+
+async def list_runs(
+    connection: Connection,
+    *,
+    tenant: str | None,
+    limit: int,
+    before: int | None,
+    status: str | None,
+    subject: str | None,
+    session_id: str | None,
+    user_id: str | None,
+) -> list[Record]:
+    """Newest first."""
+    return await connection.fetch(
+        _RUN
+        + """
+        WHERE ($1::varchar IS NULL OR tenant_id = $1) AND ($2::bigint IS NULL OR ordinal < $2) AND ($3::varchar IS NULL OR status = $3)
+          AND ($4::varchar IS NULL OR subject = $4) AND ($5::varchar IS NULL OR session_id = $5) AND ($6::varchar IS NULL OR user_id = $6)
+        ORDER BY ordinal DESC LIMIT $7
+        """,
+        tenant,
+        before,
+        status,
+        subject,
+        session_id,
+        user_id,
+        limit,
+    )
+
+
+async def list_events(connection: Connection, run_id: str, after: int, rows: int = 200) -> list[Event]:
+    """Stored events with an id above `after`, oldest first, from at most `rows` stored rows."""
+    found = await connection.fetch(
+        "SELECT data::text AS data FROM run_events WHERE run_id = $1 AND last_seq > $2 ORDER BY seq LIMIT $3", run_id, after, rows
+    )
+    return [event for row in found for event in unpack(row["data"]) if event.seq > after]
+
+
+async def find_status(connection: Connection, run_id: str) -> str | None:
+    """Only the status."""
+    return await connection.fetchval("SELECT status FROM runs WHERE id = $1", run_id)
+
+
+async def request_cancel(connection: Connection, run_id: str) -> bool:
+    """Ask whoever drives the run to cancel it; false when it has ended."""
+    asked = await connection.fetchval(
+        "UPDATE runs SET cancel_requested = true WHERE id = $1 AND status IN ('pending', 'running', 'paused') RETURNING true", run_id
+    )
+    if asked:
+        await connection.execute("SELECT pg_notify('pointsman', $1)", f"cancel:{run_id}")
+    return bool(asked)
+
+
+async def list_cancel_requests(connection: Connection, run_ids: Sequence[str]) -> list[str]:
+    """Which of these runs somebody wants cancelled."""
+    rows = await connection.fetch("SELECT id FROM runs WHERE id = ANY($1) AND cancel_requested", list(run_ids))
+    return [row["id"] for row in rows]
+
+
+async def take_over(connection: Connection, *, replica: str, dead_after: float, most: int, block: int, run_id: str | None) -> list[Record]:
+    """Make running runs whose replica is dead, or has let go of them, this replica's own.
+
+    Their epoch rises, which fences the former owner, and a new block of event ids above every reserved one is theirs.
+    """
+    return await connection.fetch(
+        """
+        UPDATE runs SET replica = $1, epoch = epoch + 1, reserved_seq = reserved_seq + $4
+        WHERE id IN (
+            SELECT r.id FROM runs r
+            WHERE r.status = 'running' AND ($5::varchar IS NULL OR r.id = $5)
+              AND NOT EXISTS (
+                SELECT FROM replicas p WHERE p.id = r.replica AND p.seen_at > clock_timestamp() - make_interval(secs => $2::float8)
+              )
+            ORDER BY r.ordinal LIMIT $3 FOR UPDATE OF r SKIP LOCKED
+        )
+        RETURNING id, tenant_id, kind, subject, session_id, user_id, key_id, request::text AS request, snapshot, stream_verbosity, epoch,
+                  reserved_seq, cancel_requested
+        """,
+        replica,
+        dead_after,
+        most,
+        block,
+        run_id,
+    )
+
+
+async def find_snapshot(connection: Connection, digest: str) -> bytes | None:
+    """What a run's subject had been resolved into."""
+    found = await connection.fetchval("SELECT data::text FROM run_snapshots WHERE hash = $1", digest)
+    return None if found is None else found.encode()
+
+
+async def store_snapshot(connection: Connection, digest: str, data: bytes) -> None:
+    """Keep it; the same content is kept once."""
+    await connection.execute(
+        "INSERT INTO run_snapshots (hash, data) VALUES ($1, $2::text::json) ON CONFLICT DO NOTHING", digest, data.decode()
+    )
+
+
+async def let_go(connection: Connection, run_id: str, epoch: int) -> None:
+    """Leave one run to whoever takes it over."""
+    await connection.execute("UPDATE runs SET replica = NULL WHERE id = $1 AND epoch = $2 AND status = 'running'", run_id, epoch)
+
+
+async def leave(connection: Connection, replica: str) -> None:
+    """A replica that stops leaves its running runs to the others at once."""
+    await connection.execute("UPDATE runs SET replica = NULL WHERE replica = $1 AND status = 'running'", replica)
+    await connection.execute("DELETE FROM replicas WHERE id = $1", replica)
+
+
+def parse(text: str | None) -> Any:
+    """A JSON column."""
+    return None if text is None else msgspec.json.decode(text)

@@ -1,0 +1,91 @@
+"""Following a run: from memory where it is driven here, from the database otherwise, without a gap between the two."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from pointsman.kit.db import Database
+from pointsman.kit.problems import Unavailable
+from pointsman.runs import queries
+from pointsman.runs.events import TERMINAL, Event
+from pointsman.runs.live import LiveRun, LiveRuns
+
+_SOONEST = 0.05
+_LATEST = 0.5
+
+
+class Replay:
+    """Reads events of any run, ended or not, whichever replica drives it."""
+
+    def __init__(self, db: Database, live: LiveRuns) -> None:
+        self._db = db
+        self._live = live
+        self._followers = 0
+
+    def followers(self) -> int:
+        """How many readers are following a run right now."""
+        return self._followers
+
+    async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[list[Event]]:
+        """Batches of events above `after` as they come; ends after the terminal one.
+
+        A database that is away for a moment only delays what has not been read yet.
+        """
+        self._followers += 1
+        try:
+            async with aclosing(self._follow(run_id, after)) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            self._followers -= 1
+
+    async def _follow(self, run_id: str, after: int) -> AsyncGenerator[list[Event]]:
+        pause = _SOONEST
+        while True:
+            live = self._live.find(run_id)
+            if live is not None:
+                async for batch in self._follow_live(live, after):
+                    after = batch[-1].seq
+                    yield batch
+                if live.ended:
+                    return
+            try:
+                batch, ended = await self._read(run_id, after)
+            except Unavailable:
+                await asyncio.sleep(_LATEST)
+                continue
+            if batch:
+                after = batch[-1].seq
+                pause = _SOONEST
+                yield batch
+            if ended and not batch:
+                return
+            if any(event.type in TERMINAL for event in batch):
+                return
+            if not batch:
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, _LATEST)
+
+    async def _follow_live(self, live: LiveRun, after: int) -> AsyncGenerator[list[Event]]:
+        while not live.abandoned:
+            if after + 1 < live.base:
+                batch, _ = await self._read(live.run_id, after)
+                batch = [event for event in batch if event.seq < live.base] or live.after(after)
+            else:
+                batch = live.after(after)
+            if batch:
+                after = batch[-1].seq
+                yield batch
+            elif live.ended:
+                return
+            else:
+                await live.changed()
+
+    async def _read(self, run_id: str, after: int) -> tuple[list[Event], bool]:
+        """The status is read first: a run that had ended before has all its events in what is read after."""
+        async with self._db.connection() as connection:
+            status = await queries.find_status(connection, run_id)
+            batch = await queries.list_events(connection, run_id, after)
+        return batch, status in {"completed", "failed", "cancelled", None}

@@ -1,0 +1,106 @@
+"""Which processes live, and who takes over the runs of those that died: one heartbeat, one epoch, no second lease."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from pointsman.kit.db import AWAY, Connection, Database, Record, connect
+from pointsman.kit.ids import new_id
+from pointsman.runs import queries
+from pointsman.runs.live import BLOCK
+
+log = structlog.get_logger()
+
+_BEAT = """
+INSERT INTO replicas (id, host) VALUES ($1, $2)
+ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+"""
+
+
+class Heartbeat:
+    """Says that this process lives, from a thread of its own: a busy event loop must not look like a death."""
+
+    def __init__(self, dsn: str, interval: timedelta) -> None:
+        self.replica = new_id("rep")
+        self._dsn = dsn
+        self._interval = interval.total_seconds()
+        self._stop = threading.Event()
+        self._first = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="heartbeat", daemon=True)
+        self._unbroken_since = 0.0
+
+    def start(self) -> None:
+        """Begin; returns when the replica is known to the others, or after 5 s with the database away."""
+        self._thread.start()
+        self._first.wait(5)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(5)
+
+    def unbroken_for(self) -> float:
+        """Seconds since which every beat came through; 0 while they fail."""
+        return time.monotonic() - self._unbroken_since if self._unbroken_since else 0.0
+
+    async def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                connection = await connect(self._dsn)
+                try:
+                    await self._beat(connection)
+                finally:
+                    with contextlib.suppress(*AWAY):
+                        await connection.close()
+            except AWAY as error:
+                self._unbroken_since = 0.0
+                log.warning("heartbeat.failed", error=type(error).__name__)
+                await asyncio.sleep(min(self._interval, 0.5))
+
+    async def _beat(self, connection: Connection) -> None:
+        while not self._stop.is_set():
+            async with asyncio.timeout(self._interval * 2 + 1):
+                await connection.execute(_BEAT, self.replica, socket.gethostname())
+            self._unbroken_since = self._unbroken_since or time.monotonic()
+            self._first.set()
+            await asyncio.to_thread(self._stop.wait, self._interval)
+
+
+class Rescue:
+    """Takes over the runs of dead replicas, and cancels what others asked to cancel here."""
+
+    def __init__(self, db: Database, heartbeat: Heartbeat, *, dead_after: timedelta, redrive: Callable[[Record], None]) -> None:
+        self._db = db
+        self._heartbeat = heartbeat
+        self._dead_after = dead_after.total_seconds()
+        self._redrive = redrive
+
+    async def run(self) -> None:
+        """Look every second until cancelled."""
+        while True:
+            await asyncio.sleep(1)
+            # After the database was away nobody's beat is fresh: whoever comes back first must not take the runs of the living.
+            if self._heartbeat.unbroken_for() < self._dead_after:
+                continue
+            with contextlib.suppress(*AWAY):
+                await self.run_once()
+
+    async def run_once(self, run_id: str | None = None) -> int:
+        """Take over what can be taken over now (or only the given run); returns how many runs."""
+        async with self._db.pool.acquire(timeout=5) as connection:
+            runs = await queries.take_over(
+                connection, replica=self._heartbeat.replica, dead_after=self._dead_after, most=50, block=BLOCK, run_id=run_id
+            )
+            await connection.execute("DELETE FROM replicas WHERE seen_at < clock_timestamp() - interval '1 day'")
+        for run in runs:
+            log.info("run.taken_over", run_id=run["id"], epoch=run["epoch"])
+            self._redrive(run)
+        return len(runs)

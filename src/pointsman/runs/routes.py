@@ -1,0 +1,105 @@
+"""Routes of runs; the event stream is plain Starlette."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+
+from pointsman.kit.problems import FieldError, InvalidRequest
+from pointsman.runs.events import Verbosity, visible
+from pointsman.runs.replay import Replay
+from pointsman.runs.schemas import RunRead, RunStatus
+from pointsman.runs.service import RunService
+from pointsman.settings import Settings
+from pointsman.web.deps import Caller, caller, provided, service
+from pointsman.web.openapi import Answer, DescribedRoute, Operation, Parameter
+from pointsman.web.paging import Cursor, Limit, Page
+from pointsman.web.streams import EventStream, Flag, frame, resume_after
+
+router = APIRouter(tags=["runs"])
+
+Runs = Annotated[RunService, Depends(provided(RunService))]
+Filter = Annotated[str | None, Query(max_length=255)]
+_VERBOSITIES = ("full", "events", "result")
+
+
+@router.get("/v2/runs")
+async def list_runs(
+    runs: Runs,
+    caller: Caller,
+    status: RunStatus | None = None,
+    subject: Filter = None,
+    session_id: Filter = None,
+    user_id: Filter = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[RunRead]:
+    """List runs, newest first."""
+    return await runs.list_runs(caller, status=status, subject=subject, session_id=session_id, user_id=user_id, limit=limit, cursor=cursor)
+
+
+@router.get("/v2/runs/{run_id}")
+async def read_run(runs: Runs, caller: Caller, run_id: str) -> RunRead:
+    """Read a run and how it ended."""
+    return await runs.require_run(caller, run_id)
+
+
+@router.post("/v2/runs/{run_id}/cancel")
+async def cancel_run(runs: Runs, caller: Caller, run_id: str) -> RunRead:
+    """Cancel a run; what it has said and spent so far stays."""
+    return await runs.cancel(caller, run_id)
+
+
+@router.post("/v2/runs/{run_id}/resume")
+async def resume_run(runs: Runs, caller: Caller, run_id: str) -> RunRead:
+    """Drive an interrupted run on from its last recorded step."""
+    return await runs.resume(caller, run_id)
+
+
+async def follow_run(request: Request) -> EventStream:
+    """Replay a run's events from `Last-Event-ID`, then follow it to its end."""
+    after, asked = resume_after(request), request.query_params.get("stream_verbosity")
+    if asked is not None and asked not in _VERBOSITIES:
+        message = "stream_verbosity is one of full, events, result."
+        raise InvalidRequest(message, errors=(FieldError("/query/stream_verbosity", message),))
+    row = await service(request, RunService).require_row(caller(request), request.path_params["run_id"])
+    return run_stream(request, row["id"], after, cast("Verbosity", asked or row["stream_verbosity"]))
+
+
+def run_stream(request: Request, run_id: str, after: int, verbosity: Verbosity, *, location: str | None = None) -> EventStream:
+    """The events of a run above `after`, then those that come."""
+    frames = _frames(service(request, Replay), run_id, after, verbosity)
+    heartbeat = timedelta(seconds=service(request, Settings).heartbeat_seconds)
+    headers = [(b"location", location.encode())] if location else []
+    return EventStream(frames, draining=service(request, Flag), heartbeat=heartbeat, headers=headers)
+
+
+async def _frames(replay: Replay, run_id: str, after: int, verbosity: Verbosity) -> AsyncGenerator[bytes]:
+    async for batch in replay.follow(run_id, after):
+        ready = b"".join([frame(event.seq, event.type, event.data) for event in batch if visible(event, verbosity)])
+        if ready:
+            yield ready
+
+
+routes = [
+    DescribedRoute(
+        "GET",
+        "/v2/runs/{run_id}/events",
+        follow_run,
+        Operation(
+            id="follow_run",
+            summary="Replay a run's events from `Last-Event-ID`, then follow it to its end.",
+            tag="runs",
+            answers={200: Answer("The run's events; the last one ends the stream.", stream=True)},
+            parameters=(
+                Parameter("Last-Event-ID", "header", "Only events after this id.", {"type": "integer", "minimum": 0}),
+                Parameter("after", "query", "The same for clients that cannot set the header.", {"type": "integer", "minimum": 0}),
+                Parameter("stream_verbosity", "query", "Unset: that of the run's request.", {"type": "string", "enum": list(_VERBOSITIES)}),
+            ),
+        ),
+    )
+]

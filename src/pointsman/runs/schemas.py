@@ -1,0 +1,41 @@
+"""Runs on the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pointsman.web.wire import Moment, Read
+
+RunKind = Literal["chat", "team", "supervised"]
+RunStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
+
+
+class RunUsage(Read):
+    """Tokens and cost in US dollars of all model calls of a run; cost is null where a price is unknown."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    is_estimated: bool
+    cost: float | None
+
+
+class RunRead(Read):
+    """A run."""
+
+    id: str
+    kind: RunKind
+    subject: str
+    status: RunStatus
+    tenant_id: str | None
+    session_id: str
+    user_id: str | None
+    key_id: int | None
+    created_at: Moment
+    completed_at: Moment | None
+    request: dict[str, Any]
+    model: str | None
+    content: str | None
+    output: Any = None
+    usage: RunUsage | None
+    error: dict[str, Any] | None

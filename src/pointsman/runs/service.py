@@ -1,0 +1,117 @@
+"""Runs: the verbs that any reader or operator has; opening and driving them is the business of whoever has the turn."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from pointsman.kit.db import Database, Record
+from pointsman.kit.principal import Principal
+from pointsman.runs import queries
+from pointsman.runs.errors import RunEnded, RunIsRunning, RunNotFound
+from pointsman.runs.replay import Replay
+from pointsman.runs.replicas import Rescue
+from pointsman.runs.schemas import RunRead, RunStatus, RunUsage
+from pointsman.web.paging import Page, decode_cursor, page_of
+
+_CANCEL_PATIENCE = 5.0
+
+
+class RunService:
+    """Reads, cancels and resumes runs."""
+
+    def __init__(self, db: Database, replay: Replay, rescue: Rescue) -> None:
+        self._db = db
+        self._rescue = rescue
+        self.replay = replay
+
+    async def list_runs(
+        self,
+        principal: Principal,
+        *,
+        status: RunStatus | None,
+        subject: str | None,
+        session_id: str | None,
+        user_id: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[RunRead]:
+        """Newest first."""
+        before: Any = decode_cursor(cursor, int)
+        async with self._db.connection() as connection:
+            rows = await queries.list_runs(
+                connection,
+                tenant=principal.visible_tenant,
+                limit=limit + 1,
+                before=before[0] if before else None,
+                status=status,
+                subject=subject,
+                session_id=session_id,
+                user_id=user_id,
+            )
+        return page_of(rows, limit, _read, lambda row: (row["ordinal"],))
+
+    async def require_run(self, principal: Principal, run_id: str) -> RunRead:
+        """One run that the caller may see."""
+        return _read(await self.require_row(principal, run_id))
+
+    async def require_row(self, principal: Principal, run_id: str) -> Record:
+        """The same as a row."""
+        async with self._db.connection() as connection:
+            row = await queries.find_run(connection, run_id, principal.visible_tenant)
+        if row is None:
+            raise RunNotFound(f"No run {run_id!r}.")
+        return row
+
+    async def cancel(self, principal: Principal, run_id: str) -> RunRead:
+        """Ask whoever drives the run to stop, and wait a moment for its end. Repeatable; refused once it has ended otherwise."""
+        row = await self.require_row(principal, run_id)
+        async with self._db.connection() as connection:
+            asked = await queries.request_cancel(connection, run_id)
+        if asked:
+            await self._wait_for_end(run_id)
+        row = await self.require_row(principal, run_id)
+        if not asked and row["status"] != "cancelled":
+            raise RunEnded(f"Run {run_id} is {row['status']}.")
+        return _read(row)
+
+    async def resume(self, principal: Principal, run_id: str) -> RunRead:
+        """Drive an interrupted run on from its last recorded step, here and now instead of when its replica's death is noticed."""
+        row = await self.require_row(principal, run_id)
+        if row["status"] != "running":
+            raise RunEnded(f"Run {run_id} is {row['status']}.")
+        if not await self._rescue.run_once(run_id):
+            raise RunIsRunning(f"Run {run_id} is driven by a live replica.", hint=f"Follow it at /v2/runs/{run_id}/events.")
+        return await self.require_run(principal, run_id)
+
+    async def _wait_for_end(self, run_id: str) -> None:
+        try:
+            async with asyncio.timeout(_CANCEL_PATIENCE):
+                async for _ in self.replay.follow(run_id):
+                    pass
+        except TimeoutError:
+            return
+
+
+def _read(row: Record) -> RunRead:
+    result: dict[str, Any] = msgspec.json.decode(row["result"]) if row["result"] else {}
+    return RunRead(
+        id=row["id"],
+        kind=row["kind"],
+        subject=row["subject"],
+        status=row["status"],
+        tenant_id=row["tenant_id"] or None,
+        session_id=row["session_id"],
+        user_id=row["user_id"],
+        key_id=row["key_id"],
+        created_at=row["created_at"],
+        completed_at=row["completed_at"],
+        request=msgspec.json.decode(row["request"]),
+        model=result.get("model"),
+        content=result.get("content"),
+        output=result.get("output"),
+        usage=RunUsage(**result["usage"]) if result else None,
+        error=queries.parse(row["error"]),
+    )

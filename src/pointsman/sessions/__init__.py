@@ -1,0 +1,1 @@
+"""Conversations: sessions, their messages as rows, and memories."""

@@ -1,0 +1,57 @@
+"""Tables of conversations: sessions, their messages as rows, and what is remembered about a user."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import ForeignKeyConstraint, Index, Integer, String, Text, func, text
+from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pointsman.kit.orm import Base, Timestamps
+
+
+class Session(Timestamps, Base):
+    """A conversation. The same visible id in two tenants is two sessions."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("ix_sessions_tenant_id_created_at", "tenant_id", "created_at", "id"),)
+
+    tenant_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(String(255))
+    agent_id: Mapped[str | None] = mapped_column(String(255))
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'::jsonb"))
+
+
+class Message(Base):
+    """One message of a run, in the words of `llm.port`; `position` counts from 0, the user's own, within the run."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "session_id"], ["sessions.tenant_id", "sessions.id"], ondelete="CASCADE"),
+        Index("ix_messages_session", "tenant_id", "session_id", "created_at"),
+    )
+
+    run_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(255))
+    session_id: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(20))
+    content: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Memory(Timestamps, Base):
+    """A fact that an agent keeps about a user, beyond the session in which it was told."""
+
+    __tablename__ = "memories"
+    __table_args__ = (Index("ix_memories_recall", "tenant_id", "user_id", "agent_id", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(255))
+    user_id: Mapped[str] = mapped_column(String(255))
+    agent_id: Mapped[str] = mapped_column(String(255))
+    content: Mapped[str] = mapped_column(Text)
+    run_id: Mapped[str | None] = mapped_column(String(64))

@@ -1,0 +1,199 @@
+"""The one frozen tree of settings, read once from the environment; a name nobody knows is refused, secrets are never shown."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pointsman.kit.problems import Kind, Problem
+
+PREFIX = "POINTSMAN_"
+_CLIENT_ONLY = {"POINTSMAN_URL", "POINTSMAN_API_KEY"}
+
+
+class SettingsInvalid(Problem):
+    """A setting in the environment is unknown or has a value that cannot be used; the detail names it.
+
+    Correct the variable and start again. Every setting is listed in the reference with its type and default.
+    """
+
+    kind = Kind.INVALID
+    code = "settings-invalid"
+    title = "The settings are not valid"
+
+
+def default_data_dir() -> Path:
+    """`$XDG_DATA_HOME/pointsman`, else `~/.local/share/pointsman`."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "pointsman"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(_Section):
+    """Where PostgreSQL is; without a URL an embedded server is used."""
+
+    url: SecretStr | None = Field(default=None, description="DSN of a PostgreSQL 16+ server with pgvector; unset: the embedded server.")
+    pool_size: int = Field(default=10, ge=2, le=200, description="Connections in each of the two pools of a process.")
+    statement_timeout: timedelta = Field(default=timedelta(seconds=30), description="Longest statement.")
+
+
+class LimitSettings(_Section):
+    """Bounds that keep the gateway alive; beyond them a request is answered 413, 429 or 503."""
+
+    body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body in bytes.")
+    chat_body_bytes: int = Field(default=20_971_520, ge=1024, description="Largest chat body in bytes, attachments included.")
+    json_depth: int = Field(default=64, ge=8, le=500, description="Deepest nesting of arrays and objects in a JSON body.")
+    live_runs: int = Field(default=2000, ge=1, description="Runs that one process drives at the same time.")
+    connections: int = Field(default=4000, ge=1, description="HTTP requests under way in one process.")
+
+
+class RunSettings(_Section):
+    """How runs are kept, watched and taken over."""
+
+    flush_interval: timedelta = Field(default=timedelta(milliseconds=50), description="How long deltas may wait to be stored.")
+    heartbeat: timedelta = Field(default=timedelta(seconds=1), description="How often a replica says that it is alive.")
+    dead_after: timedelta = Field(default=timedelta(seconds=6), description="Silence after which a replica's runs are taken over.")
+    max_duration: timedelta = Field(default=timedelta(minutes=15), description="Longest run, model calls and tools together.")
+    max_steps: int = Field(default=32, ge=1, description="Most model calls in one turn.")
+    max_redrives: int = Field(default=5, ge=1, description="How often a run is taken over before it is failed.")
+
+
+class UpstreamLimits(_Section):
+    """The four time limits and the bulkhead of one model provider."""
+
+    connect: timedelta = Field(default=timedelta(seconds=4), description="Longest time to open a connection.")
+    first_byte: timedelta = Field(default=timedelta(seconds=60), description="Longest silence before the answer begins.")
+    idle: timedelta = Field(default=timedelta(seconds=30), description="Longest silence within a streamed answer.")
+    total: timedelta = Field(default=timedelta(minutes=10), description="Longest model call.")
+    retries: int = Field(default=2, ge=0, le=10, description="Further attempts after a failure that may pass, before any output.")
+    concurrency: int = Field(default=1000, ge=1, description="Calls under way to this provider from one process.")
+
+
+class ProviderSettings(UpstreamLimits):
+    """A model provider; any name in `POINTSMAN_PROVIDERS__<NAME>__BASE_URL` becomes `<name>:model`."""
+
+    api_key: SecretStr | None = Field(default=None, description="The provider's key.")
+    base_url: str | None = Field(default=None, description="Where its API is; unset: the provider's public address.")
+    context_images: bool = Field(default=True, description="Whether models of this provider take images.")
+    context_pdf: bool = Field(default=False, description="Whether models of this provider take PDF documents.")
+
+
+class EgressSettings(_Section):
+    """Which non-public hosts user-supplied URLs may reach."""
+
+    allow: tuple[str, ...] = Field(default=(), description="Host names, addresses or CIDR networks, as a JSON array.")
+
+
+class KeyRingSettings(_Section):
+    """The keys that encrypt stored secrets; the first encrypts, all decrypt."""
+
+    keys: tuple[SecretStr, ...] = Field(default=(), description="Fernet keys as a JSON array; unset: `DATA_DIR/keyring` (0600).")
+
+
+class LogSettings(_Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe level that is logged.")
+    format: Literal["json", "console"] = Field(default="json", description="JSON lines, or text for people.")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, by `POINTSMAN_…` variables (`__` between levels) and the providers' usual names."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", populate_by_name=True)
+
+    data_dir: Path = Field(default_factory=default_data_dir, description="Folder of the embedded server, key ring and admin key.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
+    drain_seconds: float = Field(default=15.0, ge=0, description="Longest time between SIGTERM and the end, in seconds.")
+    heartbeat_seconds: float = Field(default=15.0, gt=0, description="Seconds between comments on a silent stream.")
+    database: DatabaseSettings = DatabaseSettings()
+    limits: LimitSettings = LimitSettings()
+    runs: RunSettings = RunSettings()
+    egress: EgressSettings = EgressSettings()
+    keyring: KeyRingSettings = KeyRingSettings()
+    log: LogSettings = LogSettings()
+    providers: dict[str, ProviderSettings] = Field(
+        default_factory=dict[str, ProviderSettings],
+        description="Limits of the built-in providers (openai, anthropic, google) and named OpenAI-compatible providers.",
+    )
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY", description="Key for `openai:` models.")
+    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL", description="Base URL for `openai:` models.")
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, validation_alias="ANTHROPIC_API_KEY", description="Key for `anthropic:` models."
+    )
+    anthropic_base_url: str | None = Field(
+        default=None, validation_alias="ANTHROPIC_BASE_URL", description="Base URL for `anthropic:` models."
+    )
+    google_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("GOOGLE_API_KEY", "GEMINI_API_KEY"), description="Key for `google:` models."
+    )
+    google_base_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("GOOGLE_BASE_URL", "GOOGLE_GEMINI_BASE_URL", "GEMINI_BASE_URL"),
+        description="Base URL for `google:` models.",
+    )
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment once; `overrides` (from command-line options) win. Raises SettingsInvalid."""
+    _refuse_unknown(os.environ)
+    try:
+        return Settings(**overrides)
+    except pydantic.ValidationError as error:
+        lines = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False, include_url=False)]
+        raise SettingsInvalid("; ".join(lines)) from None
+
+
+def variable_names() -> dict[str, str]:
+    """Every setting's variable and description; a provider's stand under the name `<NAME>`."""
+    names: dict[str, str] = {}
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices):
+            names.update({str(choice): field.description or "" for choice in alias.choices})
+        elif isinstance(alias, str):
+            names[alias] = field.description or ""
+        elif name == "providers":
+            names.update(_section_names(f"{PREFIX}PROVIDERS__<NAME>__", ProviderSettings))
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
+            names.update(_section_names(f"{PREFIX}{name.upper()}__", field.annotation))
+        else:
+            names[f"{PREFIX}{name.upper()}"] = field.description or ""
+    return names
+
+
+def _section_names(prefix: str, section: type[_Section]) -> dict[str, str]:
+    return {f"{prefix}{name.upper()}": field.description or "" for name, field in section.model_fields.items()}
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = variable_names()
+    for name in environment:
+        if not name.startswith(PREFIX) or name in _CLIENT_ONLY:
+            continue
+        generic = re.sub(r"^(POINTSMAN_PROVIDERS__)[^_]+(?:_[^_]+)*(__)", r"\1<NAME>\2", name)
+        if generic in known:
+            continue
+        close = difflib.get_close_matches(generic, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else "`pointsman doctor` lists the known settings."
+        raise SettingsInvalid(f"Unknown setting {name}. {hint}", hint=hint)
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    head, *rest = (str(part) for part in location)
+    if head.isupper():
+        return head
+    return PREFIX + "__".join([head.upper(), *(part.upper() for part in rest)])

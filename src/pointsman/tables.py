@@ -1,0 +1,23 @@
+"""All metadata in one import, for migrations and for the test that holds it against the schema's document."""
+
+from __future__ import annotations
+
+from pointsman.access import models as access
+from pointsman.agents import models as agents
+from pointsman.audit import models as audit
+from pointsman.credentials import models as credentials
+from pointsman.execution import models as execution
+from pointsman.jobs import models as jobs
+from pointsman.kit.orm import Base
+from pointsman.knowledge import models as knowledge
+from pointsman.prompts import models as prompts
+from pointsman.runs import models as runs
+from pointsman.sessions import models as sessions
+from pointsman.skills import models as skills
+from pointsman.supervision import models as supervision
+from pointsman.teams import models as teams
+from pointsman.usage import models as usage
+from pointsman.web import models as web
+
+METADATA = Base.metadata
+SLICES = (access, agents, audit, credentials, execution, jobs, knowledge, prompts, runs, sessions, skills, supervision, teams, usage, web)

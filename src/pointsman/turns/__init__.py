@@ -1,0 +1,1 @@
+"""The model and tool loop over recorded steps; it knows neither agents nor HTTP."""

@@ -1,0 +1,191 @@
+"""The turn: ask the model, call the tools it asks for, until it answers; every step is recorded before the next begins."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from pointsman.kit.json_schema import JsonSchema
+from pointsman.kit.problems import Problem
+from pointsman.llm.port import (
+    ModelAnswer,
+    ModelCall,
+    ModelPort,
+    ReasoningDelta,
+    Restarted,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolMessage,
+    ToolResult,
+    ToolSpec,
+    UserMessage,
+)
+from pointsman.turns.errors import OutputInvalid, TooManySteps
+from pointsman.turns.plan import THINK, TurnPlan, TurnState
+from pointsman.turns.ports import Recorder, Toolbox, ToolOutcome
+
+_CORRECTIONS = 2
+_TOOL_SECONDS = 60
+
+THINK_SPEC = ToolSpec(
+    THINK,
+    "Think about the task before you answer: write down one step of your reasoning. Nothing is looked up or changed.",
+    {
+        "type": "object",
+        "properties": {"thought": {"type": "string", "description": "One step of reasoning."}},
+        "required": ["thought"],
+        "additionalProperties": False,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """The answer that ends the turn; its last message is not recorded yet, the caller commits it with the end of the run."""
+
+    answer: ModelAnswer
+    text: str
+    output: Any = None
+
+
+async def run_turn(plan: TurnPlan, state: TurnState, models: ModelPort, toolbox: Toolbox, recorder: Recorder) -> TurnResult:
+    """Drive a turn from wherever its recorded steps stand to its answer. Raises a Problem."""
+    while True:
+        if pending := state.pending_calls():
+            await _call_tools(pending, plan, state, toolbox, recorder)
+        if state.model_calls >= plan.max_steps:
+            raise TooManySteps(f"No answer after {plan.max_steps} model calls.")
+        answer = await _ask(plan, state, models, toolbox, recorder)
+        if any(isinstance(part, ToolCall) for part in answer.message.parts):
+            await recorder.model_step(answer)
+            state.messages.append(answer.message)
+            continue
+        text = "".join(part.text for part in answer.message.parts if isinstance(part, Text))
+        complaint, output = _judge(plan, state, text)
+        if complaint is None:
+            return TurnResult(answer, text, output)
+        recorder.reset("the answer was not accepted")
+        note = UserMessage((Text(complaint),))
+        await recorder.model_step(answer, note)
+        state.messages += [answer.message, note]
+
+
+async def _ask(plan: TurnPlan, state: TurnState, models: ModelPort, toolbox: Toolbox, recorder: Recorder) -> ModelAnswer:
+    call = _model_call(plan, state, toolbox)
+    await recorder.ready()
+    recorder.asking(call)
+    if not plan.stream:
+        answer = await models.complete(call)
+        for part in answer.message.parts:
+            if isinstance(part, Text) and part.text:
+                recorder.text(part.text)
+        return answer
+    async with aclosing(models.stream(call)) as items:
+        async for item in items:
+            match item:
+                case TextDelta(text):
+                    recorder.text(text)
+                case ReasoningDelta(text):
+                    recorder.reasoning(text)
+                case Restarted(reason):
+                    recorder.reset(reason)
+                case ModelAnswer():
+                    return item
+            await recorder.ready()
+    message = "a model stream must end with its answer"
+    raise AssertionError(message)
+
+
+def _model_call(plan: TurnPlan, state: TurnState, toolbox: Toolbox) -> ModelCall:
+    tools, settings, calls = toolbox.specs, plan.settings, state.model_calls
+    if calls and settings.get("tool_choice") == "required":
+        # It asks for a tool before the answer; kept up, there would never be an answer.
+        settings = settings | {"tool_choice": "auto"}
+    if state.thoughts < plan.think_least:
+        tools, settings = (THINK_SPEC,), settings | {"tool_choice": "required"}
+    elif state.thoughts < plan.think_most:
+        tools = (*tools, THINK_SPEC)
+    return ModelCall(
+        models=plan.models,
+        system=plan.system,
+        messages=state.conversation(plan.history),
+        tools=tools,
+        settings=settings,
+        output_schema=plan.output_schema,
+        reasoning=plan.reasoning,
+        script=plan.script,
+        step=calls,
+        played=plan.played,
+    )
+
+
+def _judge(plan: TurnPlan, state: TurnState, text: str) -> tuple[str | None, Any]:
+    """Whether the answer may stand: a complaint for the model, or the parsed output."""
+    if plan.think_most and state.thoughts < plan.think_least:
+        if state.corrections >= plan.think_least + _CORRECTIONS:
+            raise TooManySteps(f"The model did not use the {THINK} tool {plan.think_least} times, as the agent requires.")
+        return f"Do not answer yet: call the {THINK} tool with the next step of your reasoning.", None
+    if plan.output_schema is None:
+        return None, None
+    try:
+        output = msgspec.json.decode(_bare(text))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        wrong = f"it is not JSON ({error})"
+    else:
+        errors = JsonSchema(plan.output_schema).errors(output)
+        if not errors:
+            return None, output
+        wrong = "; ".join(f"{error.pointer or '/'}: {error.message}" for error in errors)
+    if state.corrections >= _CORRECTIONS:
+        raise OutputInvalid(f"The last answer did not match: {wrong}.")
+    return f"Your answer does not match the required schema: {wrong}. Answer again with the corrected JSON only.", None
+
+
+def _bare(text: str) -> str:
+    """JSON without the code fence that models without structured output like to put around it."""
+    stripped = text.strip()
+    if stripped.startswith("```") and stripped.endswith("```") and len(stripped) > 6:
+        return stripped[3:-3].removeprefix("json").strip()
+    return stripped
+
+
+async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, toolbox: Toolbox, recorder: Recorder) -> None:
+    async def one(call: ToolCall) -> ToolResult:
+        outcome = _think(call) if plan.think_most and call.name == THINK else await _call_tool(call, toolbox)
+        result = ToolResult(call.id, call.name, outcome.content, outcome.is_error)
+        await recorder.tool_step(result)
+        return result
+
+    state.messages.append(ToolMessage(tuple(await asyncio.gather(*(one(call) for call in calls)))))
+
+
+async def _call_tool(call: ToolCall, toolbox: Toolbox) -> ToolOutcome:
+    if call.name not in {spec.name for spec in toolbox.specs}:
+        names = ", ".join(spec.name for spec in toolbox.specs) or "none"
+        return ToolOutcome(f"There is no tool {call.name!r}. Tools: {names}.", is_error=True)
+    try:
+        async with asyncio.timeout(_TOOL_SECONDS):
+            return await toolbox.call(call)
+    except TimeoutError:
+        return ToolOutcome(f"The tool did not return within {_TOOL_SECONDS} s.", is_error=True)
+    except Problem as problem:
+        return ToolOutcome(problem.detail, is_error=True)
+
+
+def _think(call: ToolCall) -> ToolOutcome:
+    if not thought_of(call):
+        return ToolOutcome('Write your thought: {"thought": "..."}.', is_error=True)
+    return ToolOutcome("Noted.")
+
+
+def thought_of(call: ToolCall) -> str:
+    """What the model wrote down with the think tool; empty when its arguments make no sense."""
+    try:
+        return msgspec.json.decode(call.args, type=dict[str, str]).get("thought", "")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""

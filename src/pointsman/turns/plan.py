@@ -1,0 +1,80 @@
+"""What one turn is made of: a frozen plan, and the messages that grow with each recorded step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pointsman.llm.port import AssistantMessage, Message, Reasoning, ToolCall, ToolMessage, ToolResult, UserMessage
+
+THINK = "think"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlan:
+    """Resolved once, then never changed within the turn.
+
+    `played` counts the model's answers in earlier turns of the session, for scripted models. With `think_most` above 0
+    the model has a `think` tool, which it must call at least `think_least` times before it answers.
+    """
+
+    models: tuple[str, ...]
+    system: str
+    history: tuple[Message, ...]
+    settings: dict[str, Any]
+    output_schema: dict[str, Any] | None = None
+    reasoning: Reasoning | None = None
+    think_least: int = 0
+    think_most: int = 0
+    script: dict[str, Any] | None = None
+    played: int = 0
+    max_steps: int = 32
+    stream: bool = True
+
+
+@dataclass(slots=True)
+class TurnState:
+    """The messages of this turn so far, the user's first; every one of them is a row."""
+
+    messages: list[Message] = field(default_factory=list[Message])
+
+    @property
+    def model_calls(self) -> int:
+        """How many answers of the model are recorded."""
+        return sum(isinstance(message, AssistantMessage) for message in self.messages)
+
+    @property
+    def thoughts(self) -> int:
+        """How often the model thought with the think tool."""
+        return sum(result.name == THINK and not result.is_error for result in self._results())
+
+    @property
+    def corrections(self) -> int:
+        """How often the model was told that its answer was not accepted."""
+        return sum(isinstance(message, UserMessage) for message in self.messages) - 1
+
+    def pending_calls(self) -> list[ToolCall]:
+        """Tool calls of the last answer that have no recorded result yet."""
+        for index in range(len(self.messages) - 1, -1, -1):
+            message = self.messages[index]
+            if isinstance(message, AssistantMessage):
+                have = {result.id for result in self._results(index + 1)}
+                return [part for part in message.parts if isinstance(part, ToolCall) and part.id not in have]
+        return []
+
+    def conversation(self, history: Iterable[Message]) -> tuple[Message, ...]:
+        """What the model is shown: results of parallel tools, recorded one by one, stand in one message in the order of their calls."""
+        joined: list[Message] = list(history)
+        for message in self.messages:
+            last = joined[-1] if joined else None
+            if isinstance(message, ToolMessage) and isinstance(last, ToolMessage):
+                joined[-1] = ToolMessage(last.parts + message.parts)
+            else:
+                joined.append(message)
+        return tuple(joined)
+
+    def _results(self, start: int = 0) -> Iterable[ToolResult]:
+        for message in self.messages[start:]:
+            if isinstance(message, ToolMessage):
+                yield from message.parts

@@ -1,0 +1,1 @@
+"""What every model call spent: token_usage, its details, cost and reports."""

@@ -1,0 +1,48 @@
+"""The route of usage."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import PlainTextResponse, Response
+from pydantic import AwareDatetime
+
+from pointsman.usage.queries import Filters
+from pointsman.usage.schemas import UsageReport
+from pointsman.usage.service import UsageService, as_csv, parse_groups
+from pointsman.web.deps import Caller, provided
+
+router = APIRouter(tags=["usage"])
+
+Filter = Annotated[str | None, Query(max_length=255)]
+
+
+@router.get("/v2/usage", response_model=UsageReport, responses={200: {"content": {"text/csv": {}}}})
+async def report_usage(
+    usage: Annotated[UsageService, Depends(provided(UsageService))],
+    caller: Caller,
+    since: Annotated[AwareDatetime | dt.date | None, Query(alias="from", description="First moment (RFC 3339) or day (UTC).")] = None,
+    until: Annotated[
+        AwareDatetime | dt.date | None, Query(alias="to", description="First moment after the report, or its last day (UTC).")
+    ] = None,
+    agent_id: Filter = None,
+    user_id: Filter = None,
+    session_id: Filter = None,
+    model: Filter = None,
+    key_id: Annotated[int | None, Query(ge=0, le=2_147_483_647)] = None,
+    group_by: Annotated[str | None, Query(max_length=255, description="Comma-separated, such as day,agent_id.")] = None,
+    format: Annotated[Literal["json", "csv"], Query()] = "json",  # noqa: A002 - the name on the wire
+) -> UsageReport | Response:
+    """Sum tokens and cost, grouped as asked."""
+    groups = parse_groups(group_by)
+    filters = Filters(None, _moment(since), _moment(until, end=True), agent_id, user_id, session_id, model, key_id)
+    report = await usage.report(caller, filters, groups)
+    return PlainTextResponse(as_csv(report, groups), media_type="text/csv") if format == "csv" else report
+
+
+def _moment(value: dt.datetime | dt.date | None, *, end: bool = False) -> dt.datetime | None:
+    if value is None or isinstance(value, dt.datetime):
+        return value
+    return dt.datetime.combine(value + dt.timedelta(days=int(end)), dt.time(), dt.UTC)

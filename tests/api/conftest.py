@@ -1,0 +1,57 @@
+"""The edge over a small slice of routes."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import httpx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves the folder's own modules unfindable
+
+from edge_scene import SmallGateway, client_of, make_app, make_key
+
+from pointsman.api.door import Door
+from pointsman.kit import log
+from pointsman.kit.db import Connection, Database
+from pointsman.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def told() -> io.StringIO:
+    """What was logged, as in production."""
+    stream = io.StringIO()
+    log.configure(level="debug", stream=stream)
+    return stream
+
+
+@pytest.fixture
+async def gateway(settings: Settings, db: Database) -> SmallGateway:
+    return SmallGateway(settings, db)
+
+
+@pytest.fixture
+async def app(gateway: SmallGateway) -> Door:
+    return make_app(gateway)
+
+
+@pytest.fixture
+async def admin(owner: Connection) -> str:
+    return await make_key(owner, "admin")
+
+
+@pytest.fixture
+async def client(app: Door, admin: str) -> AsyncGenerator[httpx.AsyncClient]:
+    """Calls in this process, with an operator's admin key."""
+    async with client_of(app, admin) as client:
+        yield client
+
+
+@pytest.fixture
+async def stranger(app: Door) -> AsyncGenerator[httpx.AsyncClient]:
+    """Calls without a key."""
+    async with client_of(app) as client:
+        yield client

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from ssl import SSLContext
+from typing import Any
+
+import pytest
+
+from pointsman.kit.egress import Egress
+
+PUBLIC, INTERNAL = "127.0.0.2", "127.0.0.1"
+
+
+@dataclass
+class Listener:
+    """A server of canned answers by path that remembers every byte it got."""
+
+    host: str
+    port: int = 0
+    answers: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    connections: int = 0
+    requests: list[str] = field(default_factory=list[str])
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            self.requests.append(head)
+            answer = self.answers.get(head.split(" ")[1].partition("?")[0], answer_with(b"hello", "text/plain"))
+            if answer == b"silence":
+                await reader.read()
+                return
+            writer.write(answer)
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+def answer_with(body: bytes, media_type: str, *, status: int = 200, headers: str = "") -> bytes:
+    return f"HTTP/1.1 {status} X\r\nContent-Type: {media_type}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode("latin-1") + body
+
+
+def redirect_to(location: str, status: int = 302) -> bytes:
+    return f"HTTP/1.1 {status} Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+@asynccontextmanager
+async def listening(listener: Listener, tls: SSLContext | None = None) -> AsyncGenerator[Listener]:
+    server = await asyncio.start_server(listener.serve, listener.host, listener.port, ssl=tls)
+    listener.port = server.sockets[0].getsockname()[1]
+    try:
+        yield listener
+    finally:
+        server.close()
+
+
+@dataclass
+class Names:
+    """A resolver whose answers a test writes: per name a list of answers, of which the last one stays."""
+
+    known: dict[str, list[Sequence[str]]]
+    asked: list[str] = field(default_factory=list[str])
+
+    async def resolve(self, host: str) -> Sequence[str]:
+        self.asked.append(host)
+        answers = self.known.get(host, [()])
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    async def close(self) -> None:
+        return None
+
+
+@dataclass
+class Net:
+    """The internet at one loopback address and the internal network at others, all on one port."""
+
+    public: Listener
+    internal: list[Listener]
+    names: Names
+
+    @property
+    def port(self) -> int:
+        return self.public.port
+
+    @property
+    def reached(self) -> int:
+        return sum(listener.connections for listener in self.internal)
+
+    def answer(self, path: str, body: bytes, media_type: str = "text/plain", *, status: int = 200, headers: str = "") -> None:
+        self.public.answers[path] = answer_with(body, media_type, status=status, headers=headers)
+
+    def redirect(self, path: str, location: str, status: int = 302) -> None:
+        self.public.answers[path] = redirect_to(location, status)
+
+    @asynccontextmanager
+    async def listening_with_tls(self, context: SSLContext) -> AsyncGenerator[Listener]:
+        async with listening(Listener(PUBLIC), context) as listener:
+            yield listener
+
+    @asynccontextmanager
+    async def egress(self, *allow: str, **options: Any) -> AsyncGenerator[Egress]:
+        """Egress for which the loopback address that stands for the internet is the only one that it may reach."""
+        egress = Egress([PUBLIC, *allow], resolver=self.names, **options)
+        try:
+            yield egress
+        finally:
+            await egress.aclose()
+
+
+@pytest.fixture
+async def net() -> AsyncGenerator[Net]:
+    names = Names({"public.test": [[PUBLIC]], "internal.test": [[INTERNAL]]})
+    async with AsyncExitStack() as stack:
+        public = await stack.enter_async_context(listening(Listener(PUBLIC)))
+        internal = [await stack.enter_async_context(listening(Listener(host, public.port))) for host in (INTERNAL, "127.0.0.3", "::1")]
+        yield Net(public, internal, names)

@@ -1,0 +1,78 @@
+"""What the tests of migrations share: rows for every table, and a server of their own where roles are at stake."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import uuid
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from sqlalchemy import ARRAY, Column, Connection, Identity, inspect, text
+from tests.conftest import OPTIONS, Cluster, cluster_home
+
+from pointsman.kit.embedded_pg import EmbeddedPostgres
+from pointsman.tables import METADATA
+
+_VALUES: dict[type, Any] = {
+    str: "x",
+    int: 1,
+    bool: True,
+    bytes: b"x",
+    dict: {"x": 1},
+    object: {"x": 1},
+    decimal.Decimal: decimal.Decimal("0.5"),
+    uuid.UUID: uuid.UUID(int=1),
+    dt.datetime: dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+}
+_CHECKED = {
+    "team_info.mode": "coordinate",
+    "execution_engines.type": "custom",
+    "execution_targets.type": "local",
+    "execution_jobs.status": "queued",
+    "supervisor_runs.status": "pending",
+    "user_tokens.token_type": "jwt",
+    "knowledge_entries.file_type": "company",
+    "knowledge_entries.status": "active",
+    "knowledge_entries.knowledge_status": "indexed",
+    "agent_prompts.pinned_label": None,
+    "runs.kind": "chat",
+    "runs.status": "running",
+}
+
+
+def insert_rows(connection: Connection) -> None:
+    """One row in every table, with a value in every column; keys that refer to each other agree by being alike."""
+    for table in METADATA.sorted_tables:
+        connection.execute(table.insert().values({column: _value(column) for column in table.columns if not _is_given(column)}))
+
+
+def all_rows(connection: Connection) -> dict[str, list[Any]]:
+    """Every row of every table of ours that exists."""
+    inspector = inspect(connection)
+    there = [table for table in METADATA.sorted_tables if inspector.has_table(table.name, schema=table.schema)]
+    return {table.fullname: [tuple(row) for row in connection.execute(text(f"SELECT * FROM {table.fullname}"))] for table in there}
+
+
+@pytest.fixture(scope="module")
+def private_cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
+    """A server on which nobody has made the service role yet, and where roles may come and go."""
+    run = tmp_path_factory.mktemp("private")
+    with cluster_home(run) as home:
+        server = EmbeddedPostgres(home, extra_options=OPTIONS)
+        try:
+            yield Cluster(server.start(), run)
+        finally:
+            server.stop()
+
+
+def _is_given(column: Column[Any]) -> bool:
+    return isinstance(column.server_default, Identity)
+
+
+def _value(column: Column[Any]) -> Any:
+    place = f"{column.table.name}.{column.name}"
+    if place in _CHECKED:
+        return _CHECKED[place]
+    return ["x"] if isinstance(column.type, ARRAY) else _VALUES[column.type.python_type]
