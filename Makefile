@@ -40,7 +40,7 @@ $(READY): requirements.lock pyproject.toml | $(UV)
 	@$(BIN)/python -c '' 2> /dev/null || $(UV) venv --quiet --clear --python "$(PYTHON)" $(VENV)
 	@rm -f $@
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: up

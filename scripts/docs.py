@@ -6,12 +6,12 @@ import re
 import sys
 from pathlib import Path
 
-from pages import database, decisions, http, problems, settings
+from pages import cli, database, decisions, http, problems, settings
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 SITE = ROOT / "zensical.toml"
-MADE_FROM_CODE = (settings, problems, database, http, decisions)
+MADE_FROM_CODE = (settings, problems, database, http, cli, decisions)
 LISTED = re.compile(r"(?P<begin> *# (?P<folder>\w+): made by `make docs`\n).*?(?P<end> *# (?P=folder): end)", re.DOTALL)
 
 

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-import typer
 import typer.main
 
 import pointsman.cli
@@ -26,13 +25,9 @@ def pages() -> dict[str, str]:
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Every visible command by its full path, groups before what is in them."""
-    yield from below("pointsman", typer.main.get_command(application()))
-
-
-def application() -> typer.Typer:
-    """The Typer application that `pointsman.cli` exports, whatever its name."""
-    return next(value for value in vars(pointsman.cli).values() if isinstance(value, typer.Typer))
+    """Every visible command of `pointsman.cli.app` by its full path, groups before what is in them."""
+    for application in (value for name, value in vars(pointsman.cli).items() if name == "app"):
+        yield from below("pointsman", typer.main.get_command(application))
 
 
 def below(path: str, command: Any) -> Iterator[tuple[str, Any]]:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
-import pkgutil
-from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from starlette.routing import BaseRoute
-
-import pointsman
 from pages.markdown import code, page, table
 from pointsman.api import openapi
 from pointsman.api.app import flatten
@@ -19,6 +12,7 @@ from pointsman.api.health import Health
 from pointsman.api.policies import Policy
 from pointsman.api.ports import Gateway
 from pointsman.api.routing import Endpoint, RouteTable
+from pointsman.bootstrap import routers
 from pointsman.web.openapi import DescribedRoute
 
 INTRODUCTION = """
@@ -55,17 +49,6 @@ def endpoints() -> list[Endpoint]:
     """Every route of every slice with its policy, and those without a key. No gateway is needed to describe them."""
     health = Health(cast("Gateway", None))
     return RouteTable([*health.routes(), *flatten(routers())]).endpoints
-
-
-def routers() -> Iterator[Any]:
-    """What the slices' `routes` modules export: `router` for FastAPI, `routes` for plain Starlette."""
-    for slice_ in pkgutil.iter_modules(pointsman.__path__):
-        spec = f"pointsman.{slice_.name}.routes"
-        if slice_.ispkg and importlib.util.find_spec(spec) is not None:
-            module = importlib.import_module(spec)
-            if hasattr(module, "router"):
-                yield module.router
-            yield from cast("Iterable[BaseRoute]", getattr(module, "routes", ()))
 
 
 def row_of(endpoint: Endpoint, operation: dict[str, Any]) -> tuple[str, str, str, str]:

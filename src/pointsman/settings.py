@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pointsman.kit.problems import Kind, Problem
@@ -37,6 +37,17 @@ def default_data_dir() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "pointsman"
 
 
+def _seconds(value: object) -> object:
+    """A plain number is seconds; everything else is pydantic's to read (ISO 8601, HH:MM:SS)."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +57,7 @@ class DatabaseSettings(_Section):
 
     url: SecretStr | None = Field(default=None, description="DSN of a PostgreSQL 16+ server with pgvector; unset: the embedded server.")
     pool_size: int = Field(default=10, ge=2, le=200, description="Connections in each of the two pools of a process.")
-    statement_timeout: timedelta = Field(default=timedelta(seconds=30), description="Longest statement.")
+    statement_timeout: Duration = Field(default=timedelta(seconds=30), description="Longest statement.")
 
 
 class LimitSettings(_Section):
@@ -62,10 +73,10 @@ class LimitSettings(_Section):
 class RunSettings(_Section):
     """How runs are kept, watched and taken over."""
 
-    flush_interval: timedelta = Field(default=timedelta(milliseconds=50), description="How long deltas may wait to be stored.")
-    heartbeat: timedelta = Field(default=timedelta(seconds=1), description="How often a replica says that it is alive.")
-    dead_after: timedelta = Field(default=timedelta(seconds=6), description="Silence after which a replica's runs are taken over.")
-    max_duration: timedelta = Field(default=timedelta(minutes=15), description="Longest run, model calls and tools together.")
+    flush_interval: Duration = Field(default=timedelta(milliseconds=50), description="How long deltas may wait to be stored.")
+    heartbeat: Duration = Field(default=timedelta(seconds=1), description="How often a replica says that it is alive.")
+    dead_after: Duration = Field(default=timedelta(seconds=6), description="Silence after which a replica's runs are taken over.")
+    max_duration: Duration = Field(default=timedelta(minutes=15), description="Longest run, model calls and tools together.")
     max_steps: int = Field(default=32, ge=1, description="Most model calls in one turn.")
     max_redrives: int = Field(default=5, ge=1, description="How often a run is taken over before it is failed.")
 
@@ -73,10 +84,10 @@ class RunSettings(_Section):
 class UpstreamLimits(_Section):
     """The four time limits and the bulkhead of one model provider."""
 
-    connect: timedelta = Field(default=timedelta(seconds=4), description="Longest time to open a connection.")
-    first_byte: timedelta = Field(default=timedelta(seconds=60), description="Longest silence before the answer begins.")
-    idle: timedelta = Field(default=timedelta(seconds=30), description="Longest silence within a streamed answer.")
-    total: timedelta = Field(default=timedelta(minutes=10), description="Longest model call.")
+    connect: Duration = Field(default=timedelta(seconds=4), description="Longest time to open a connection.")
+    first_byte: Duration = Field(default=timedelta(seconds=60), description="Longest silence before the answer begins.")
+    idle: Duration = Field(default=timedelta(seconds=30), description="Longest silence within a streamed answer.")
+    total: Duration = Field(default=timedelta(minutes=10), description="Longest model call.")
     retries: int = Field(default=2, ge=0, le=10, description="Further attempts after a failure that may pass, before any output.")
     concurrency: int = Field(default=1000, ge=1, description="Calls under way to this provider from one process.")
 

@@ -78,6 +78,7 @@ class Line:
 
     async def cut(self) -> None:
         """Nobody answers any more, and connections are gone."""
+        self._flows.set()
         self._server.close()
         self._at.unlink(missing_ok=True)
         for writer in tuple(self._open):

@@ -97,8 +97,7 @@ async def test_half_a_staged_key_is_as_good_as_none(keys: KeyService, path: Path
 async def test_killed_anywhere_it_never_loses_the_only_key_nor_makes_two(
     db: Database, keys: KeyService, replica: StartReplica, path: Path, owner: Connection
 ) -> None:
-    for _ in range(8):
-        victim = await replica(deaf=True)
+    for victim in await asyncio.gather(*(replica(deaf=True) for _ in range(6))):
         await victim.order("bootstrap", path=str(path), rotate=True)
         await asyncio.sleep(random.random() * 0.03)
         await victim.kill()

@@ -112,6 +112,15 @@ async def test_a_window_lasts_an_hour_by_the_clock_of_the_database(db: Database,
     assert await window_of(owner, limited.family_id) == 10
 
 
+async def test_a_window_that_ends_under_many_replicas_is_opened_once(db: Database, limited: AuthenticatedKey, owner: Connection) -> None:
+    assert await passed(HourlyLimit(db), limited, 20) == 10
+    for _ in range(10):
+        await age_window(owner, limited, timedelta(hours=1))
+        counts = await asyncio.gather(*(passed(HourlyLimit(db), limited, 4) for _ in range(8)))
+        assert sum(counts) == 10
+        assert await window_of(owner, limited.family_id) == 10
+
+
 async def test_a_used_up_window_opens_again_in_the_process_that_remembered_it(
     db: Database, limited: AuthenticatedKey, owner: Connection
 ) -> None:

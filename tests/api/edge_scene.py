@@ -22,6 +22,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+import pointsman
 from pointsman.access.authenticate import Authenticator
 from pointsman.access.keys import digest, new_key
 from pointsman.access.limits import HourlyLimit
@@ -30,7 +31,7 @@ from pointsman.api.door import Door
 from pointsman.api.policies import ANY_KEY, POLICIES, PUBLIC, Policy, scope
 from pointsman.kit.crypto import KeyRing
 from pointsman.kit.db import Connection, Database
-from pointsman.kit.problems import Unavailable
+from pointsman.kit.problems import InvalidRequest, Unavailable
 from pointsman.kit.telemetry import Metrics
 from pointsman.prompts.routes import router as prompts_router
 from pointsman.prompts.service import PromptService
@@ -112,7 +113,10 @@ class Said(msgspec.Struct, forbid_unknown_fields=True):
 
 async def say(request: Request) -> Response | EventStream:
     """Stands for a chat: its run exists once, whoever asks how often."""
-    body = msgspec.json.decode(await request.body(), type=Said)
+    try:
+        body = msgspec.json.decode(await request.body(), type=Said)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(str(error)) from None
     attempt = attempt_of(request.scope)
     if attempt is not None:
         service(request, Notes).runs.append((attempt.run_id, attempt.taken_over, attempt.replay))
@@ -255,9 +259,10 @@ class Server:
 async def serving(dsn: str, folder: Path, **settings: Any) -> AsyncGenerator[Server]:
     log = folder / f"server-{os.urandom(4).hex()}.log"
     program = str(Path(__file__).parent / "edge_process.py")
+    environment = {**os.environ, "PYTHONPATH": str(Path(pointsman.__file__).parent.parent)}
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, program, dsn, str(folder), json.dumps(settings), stdout=asyncio.subprocess.PIPE, stderr=errors
+            sys.executable, program, dsn, str(folder), json.dumps(settings), stdout=asyncio.subprocess.PIPE, stderr=errors, env=environment
         )
     assert process.stdout is not None
     try:

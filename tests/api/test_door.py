@@ -42,7 +42,14 @@ async def test_the_other_header_works_too(stranger: httpx.AsyncClient, admin: st
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"authorization": "Bearer"}, {"authorization": "Basic YTpi"}, {"authorization": "Bearer pm_junk"}, {"x-api-key": ""}, {"x-api-key": "pm_ü"}],
+    [
+        {},
+        {"authorization": "Bearer"},
+        {"authorization": "Basic YTpi"},
+        {"authorization": "Bearer pm_junk"},
+        {"x-api-key": ""},
+        {"x-api-key": "pm_ü"},
+    ],
 )
 async def test_without_a_good_key_nothing_is_served(stranger: httpx.AsyncClient, gateway: SmallGateway, headers: dict[str, str]) -> None:
     sent = {name: value.encode("latin-1") for name, value in headers.items()}

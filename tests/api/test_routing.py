@@ -26,7 +26,9 @@ async def test_a_route_without_a_policy_does_not_start(gateway: SmallGateway) ->
     create_app(gateway, [router], {**POLICIES, "GET /v2/forgotten/{id}": PUBLIC})
 
 
-@pytest.mark.parametrize("route", [Mount("/x", app=FastAPI()), Route("/v2/ticks/{n:int}", ticks), Route("/v2/ticks/{n}.json", ticks), Route("/{p:path}", ticks)])
+@pytest.mark.parametrize(
+    "route", [Mount("/x", app=FastAPI()), Route("/v2/ticks/{n:int}", ticks), Route("/v2/ticks/{n}.json", ticks), Route("/{p:path}", ticks)]
+)
 def test_a_route_that_no_policy_can_be_enforced_for_does_not_start(route: Route) -> None:
     with pytest.raises(RouteRefusedError):
         RouteTable([route], {"GET /v2/ticks/{n}": PUBLIC})

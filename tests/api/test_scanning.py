@@ -73,7 +73,10 @@ def test_what_only_looks_like_it_passes(body: bytes) -> None:
     scan(body, depth=64)
 
 
-@pytest.mark.parametrize("body", [b"{", b"{'a':1}", b"[1,]", b"\xff\xfe{", b"\xef\xbb\xbf{}", b'"\x00"', b'"a\nb"', b'{"a":"\xed\xa0\x80"}', b"01", b"1 2", b"", b"tru"])
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"{'a':1}", b"[1,]", b"\xff\xfe{", b"\xef\xbb\xbf{}", b'"\x00"', b'"a\nb"', b'{"a":"\xed\xa0\x80"}', b"01", b"1 2", b"", b"tru"],
+)
 def test_what_is_no_json_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedRequest):
         scan(body, depth=64)

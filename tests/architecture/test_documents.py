@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 import re
 import subprocess
 import sys
@@ -15,10 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 
-import pointsman
 from pointsman.api.app import flatten
 from pointsman.api.policies import POLICIES, shape
 from pointsman.api.routing import RouteTable
+from pointsman.bootstrap import routers
 from pointsman.settings import variable_names
 
 ROOT = Path(__file__).parents[2]
@@ -28,19 +26,7 @@ ROOT_PAGES = sorted(ROOT.glob("*.md"))
 WRITTEN = [path for path in (*PAGES, *ROOT_PAGES) if path.parent.name != "problems"]
 CLIENT_VARIABLES = {"POINTSMAN_URL", "POINTSMAN_API_KEY"}
 LAST_GUARANTEE = 17
-SLICES = [module.name for module in pkgutil.iter_modules(pointsman.__path__) if module.ispkg]
-ROUTES = [
-    importlib.import_module(f"pointsman.{name}.routes") for name in SLICES if (Path(pointsman.__path__[0]) / name / "routes.py").exists()
-]
-TABLE = RouteTable(
-    flatten(
-        [
-            router
-            for routes in ROUTES
-            for router in (*([routes.router] if hasattr(routes, "router") else []), *getattr(routes, "routes", ()))
-        ]
-    )
-)
+TABLE = RouteTable(flatten(routers()))
 
 
 def test_generated_pages_are_fresh() -> None:
@@ -116,6 +102,19 @@ class TestPage:
     def test_links_only_to_files_that_exist(self, path: Path) -> None:
         links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text())
         assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_documents_name_only_commands_that_exist() -> None:
+    """Problem pages included: they are what somebody in trouble reads."""
+    commands = set(re.findall(r"^#+ `pointsman (.+)`$", (DOCS / "reference" / "cli.md").read_text(), re.MULTILINE))
+    groups = {command.split()[0] for command in commands if " " in command}
+    named = {
+        (path.name, match)
+        for path in (*PAGES, *ROOT_PAGES)
+        for match in re.findall(r"(?:`|^\$ |^)pointsman ([a-z]+(?: [a-z]+)?)", path.read_text(), re.MULTILINE)
+    }
+    known = {(name, match) for name, match in named if match in commands or (match.split()[0] in commands - groups)}
+    assert named - known == set()
 
 
 def test_decisions_are_numbered_and_have_the_same_parts() -> None:

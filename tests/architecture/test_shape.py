@@ -16,8 +16,11 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # The three places where any exception whatever has to become an answer, an outcome or a log line.
-MAY_CATCH_EVERYTHING = re.compile(r"^(api/[a-z_]+|runs/maintenance|bootstrap)\.py$")
-MOST_CATCHERS = 3
+MAY_CATCH_EVERYTHING = {
+    "api/door.py": "the edge: whatever it was, the caller gets an answer",
+    "chat/service.py": "what executes runs: each reaches one end",
+    "bootstrap.py": "maintenance loops: they neither end the process nor stay dead",
+}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}
 # Written in halves, so that this file does not contain what it looks for.
 NAMES_OF_A_WORKPLACE = [
@@ -47,9 +50,7 @@ def test_nothing_is_left_to_do() -> None:
 
 def test_only_the_edges_catch_everything() -> None:
     catching = {path for path in SOURCES if any(catches_everything(node) for node in ast.walk(parsed(path)))}
-    names = [str(path.relative_to(PACKAGE)) for path in sorted(catching)]
-    assert [name for name in names if not MAY_CATCH_EVERYTHING.match(name)] == []
-    assert len(names) <= MOST_CATCHERS, names
+    assert {path.relative_to(PACKAGE).as_posix() for path in catching} <= MAY_CATCH_EVERYTHING.keys()
 
 
 def test_no_import_of_ours_hides_in_a_function() -> None:
@@ -104,9 +105,9 @@ def found_in(paths: list[Path], pattern: re.Pattern[str]) -> list[str]:
 
 
 def catches_everything(node: ast.AST) -> bool:
-    """`except:`, `except Exception`, `except BaseException`, alone or in a tuple, and `suppress` of them."""
+    """`except:`, `except Exception`, `except BaseException`, alone or in a tuple, and `suppress` of them; not what ends in `raise`."""
     if isinstance(node, ast.ExceptHandler):
-        return node.type is None or bool(named(node.type) & {"Exception", "BaseException"})
+        return not isinstance(node.body[-1], ast.Raise) and (node.type is None or bool(named(node.type) & {"Exception", "BaseException"}))
     if isinstance(node, ast.Call) and named(node.func) & {"suppress"}:
         return any(named(argument) & {"Exception", "BaseException"} for argument in node.args)
     return False

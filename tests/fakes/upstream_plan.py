@@ -256,8 +256,8 @@ def _text(parts: list[Json]) -> str:
 
 def _file(part: Json) -> Attachment:
     """An attachment in any provider's spelling."""
-    if "mimeType" in part:
-        return _attachment(part["mimeType"], part["data"])
+    if media_type := part.get("mimeType") or part.get("mime_type"):  # Google's API takes both spellings
+        return _attachment(media_type, part["data"])
     if "media_type" in part:
         return _attachment(part["media_type"], part["data"])
     image = part.get("image_url")

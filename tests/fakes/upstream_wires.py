@@ -320,9 +320,9 @@ def _responses_message(frames: Frames, sequence: _Sequence, plan: Plan, index: i
 # --- Anthropic messages
 
 
-def _anthropic_usage(asked: Asked, plan: Plan) -> Json | None:
-    if plan.fault == "nousage":
-        return None
+def _anthropic_usage(asked: Asked, plan: Plan) -> Json:
+    if plan.fault == "nousage":  # this format cannot do without it, so those who do not count say 0
+        return {"input_tokens": 0, "output_tokens": 0}
     usage = usage_of(asked, plan)
     return {
         "input_tokens": asked.prompt_tokens,  # this provider counts cached tokens apart
@@ -356,23 +356,21 @@ def _anthropic_blocks(plan: Plan, number: int) -> list[Json]:
 def _anthropic_body(asked: Asked, plan: Plan, number: int) -> Json:
     body: Json = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": asked.model}
     body |= {"content": _anthropic_blocks(plan, number), "stop_reason": _anthropic_stop(plan), "stop_sequence": None}
-    usage = _anthropic_usage(asked, plan)
-    return body | ({"usage": usage} if usage else {})
+    return body | {"usage": _anthropic_usage(asked, plan)}
 
 
 def _anthropic_frames(asked: Asked, plan: Plan, number: int) -> Frames:
     frames = Frames()
     usage = _anthropic_usage(asked, plan)
     start = {**_anthropic_body(asked, plan, number), "content": [], "stop_reason": None}
-    if usage:
+    if plan.fault != "nousage":
         start["usage"] = {**usage, "output_tokens": 1, "output_tokens_details": None}
     frames.now(_event("message_start", {"type": "message_start", "message": start}))
     frames.now(_event("ping", {"type": "ping"}))
     for index, block in enumerate(_anthropic_blocks(plan, number)):
         _anthropic_block(frames, plan, index, block)
     delta: Json = {"type": "message_delta", "delta": {"stop_reason": _anthropic_stop(plan), "stop_sequence": None}}
-    if usage:
-        delta["usage"] = {name: usage[name] for name in ("output_tokens", "output_tokens_details")}
+    delta["usage"] = {name: usage[name] for name in ("output_tokens", "output_tokens_details") if name in usage}
     frames.now(_event("message_delta", delta))
     frames.now(_event("message_stop", {"type": "message_stop"}))
     return frames

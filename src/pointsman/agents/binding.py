@@ -38,9 +38,6 @@ async def bind_new(session: AsyncSession, principal: Principal, agent: Agent, bo
 
 async def rebind(session: AsyncSession, agent: Agent, patch: AgentPatch) -> set[str]:
     """Move to the prompt and the pin that the patch says; the names of what changed. Raises AgentPromptUnknown, AgentPromptPinned."""
-    if "template" in patch.model_fields_set:
-        # Before anything holds the prompt: raising a shared lock to an exclusive one can deadlock with another writer's wait.
-        await prompt_queries.lock_prompt(session, agent.id)
     binding = await queries.find_binding(session, agent.id)
     old = Pin(binding.pinned_version, binding.pinned_label) if binding else Pin()
     new = _moved(old, patch)

@@ -71,7 +71,6 @@ POLICIES: Mapping[str, Policy] = {
     "POST /v2/runs/{id}/resume": _STEERING,
     "GET /v2/sessions": scope("sessions:read"),
     "GET /v2/sessions/{id}": scope("sessions:read"),
-    "PATCH /v2/sessions/{id}": scope("sessions:write"),
     "DELETE /v2/sessions/{id}": scope("sessions:write"),
     "GET /v2/sessions/{id}/messages": scope("sessions:read"),
     "GET /v2/memories": scope("memories:read"),

@@ -119,9 +119,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = True
         cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is not None and not cycle.response_complete:
-            # The answer to an earlier request of this connection is on its way: nothing can be said in the middle of it.
-            self.transport.close()
-            return
+            # Its body cannot be read on, or another request was sent behind it; whoever serves it learns that the client is gone.
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
         answer = render(problem, new_id("req"))
         head = [*self.server_state.default_headers, *answer.headers, (b"connection", b"close")]
         lines = b"".join(b"%b: %b\r\n" % header for header in head)

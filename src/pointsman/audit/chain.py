@@ -20,13 +20,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
-import structlog
-
 from pointsman.audit import queries
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.problems import Unavailable
-
-logger = structlog.get_logger(__name__)
 
 ORIGIN = "0" * 64
 
@@ -85,7 +81,7 @@ class Sealer:
             return len(rows)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Seal until `stop` is set; a failure is logged and tried again."""
+        """Seal until `stop` is set; a database that is away is waited for."""
         while not stop.is_set():
             if await self._sealed() < self._batch:
                 with suppress(TimeoutError):
@@ -95,9 +91,6 @@ class Sealer:
         try:
             return await self.run_once()
         except Unavailable:
-            return 0
-        except Exception:  # a maintenance loop outlives whatever happens in it
-            logger.exception("audit.sealing_failed")
             return 0
 
 

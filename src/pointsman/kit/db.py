@@ -47,7 +47,7 @@ class Connection(Protocol):
     async def executemany(self, query: str, args: Sequence[Sequence[Any]]) -> None: ...
     def transaction(self) -> AbstractAsyncContextManager[None]: ...
     def is_closed(self) -> bool: ...
-    async def close(self) -> None: ...
+    async def close(self, *, timeout: float | None = None) -> None: ...  # noqa: ASYNC109 - the driver's own name
     async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None: ...
 
 
@@ -73,7 +73,7 @@ class Database:
     ) -> Database:
         """Open both pools.
 
-        Services act as `role`, which row-level security binds, not as the owner in the DSN.
+        Services act as `role`, which has the rights that the migrations grant and no more, not as the owner in the DSN.
         """
         engine = create_async_engine(
             "postgresql+asyncpg://",
@@ -152,6 +152,11 @@ def unavailable_when_away() -> Generator[None]:
     """Turn 'the database is not there' into the problem the caller can act on."""
     try:
         yield
+    except ValueError:
+        # Also the driver's refusal to encode an argument, which it calls an interface error: our defect, not an absence.
+        raise
+    except asyncpg.QueryCanceledError as error:
+        raise _too_slow() from error
     except AWAY as error:
         raise _away() from error
     except PoolTimeout as error:
@@ -159,7 +164,17 @@ def unavailable_when_away() -> Generator[None]:
     except (DBAPIError, InterfaceError) as error:
         if error.connection_invalidated or isinstance(error.orig, AWAY) or isinstance(getattr(error.orig, "__cause__", None), AWAY):
             raise _away() from error
+        if isinstance(getattr(error.orig, "__cause__", None), asyncpg.QueryCanceledError):
+            raise _too_slow() from error
         raise
+
+
+def _too_slow() -> Unavailable:
+    return Unavailable(
+        "The database did not finish within POINTSMAN_DATABASE__STATEMENT_TIMEOUT.",
+        hint="Ask for less, such as a shorter time or fewer groups. Retry when the database has less to do.",
+        retry_after=5,
+    )
 
 
 def _away() -> Unavailable:

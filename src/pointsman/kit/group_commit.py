@@ -85,6 +85,9 @@ class GroupCommit(Generic[Op, Result]):
                     self._keep_waiting(batch)
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, 1.0)
+                except BaseException as error:
+                    self._break(batch, error)
+                    raise
 
     def _take(self) -> list[_Waiting[Op, Result]]:
         batch: dict[Hashable, _Waiting[Op, Result]] = {}
@@ -101,8 +104,9 @@ class GroupCommit(Generic[Op, Result]):
     async def _flush(self, batch: list[_Waiting[Op, Result]]) -> None:
         try:
             await self._attempt(batch)
-        except asyncpg.PostgresError as error:
-            if isinstance(error, AWAY):
+        except (asyncpg.PostgresError, ValueError) as error:
+            # A ValueError is the driver's refusal to encode an argument, although it calls that an interface error too.
+            if isinstance(error, AWAY) and not isinstance(error, ValueError):
                 raise
             if len(batch) > 1:
                 for waiting in batch:
@@ -118,6 +122,16 @@ class GroupCommit(Generic[Op, Result]):
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.done.done():
                 waiting.done.set_result(result)
+
+    def _break(self, batch: list[_Waiting[Op, Result]], error: BaseException) -> None:
+        """Nobody waits for ever for a writer that was stopped or has a defect; whoever runs it may run it again."""
+        for waiting in batch:
+            if isinstance(error, asyncio.CancelledError):
+                waiting.done.cancel()
+            elif not waiting.done.done():
+                broken = RuntimeError(f"the writer {self._name} broke")
+                broken.__cause__ = error
+                waiting.done.set_exception(broken)
 
     def _keep_waiting(self, batch: list[_Waiting[Op, Result]]) -> None:
         now = time.monotonic()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jsonschema_rs
 
 from pointsman.kit.problems import FieldError
+
+
+_LONGEST = 300  # characters of a message: it quotes the instance, which may be megabytes
 
 
 class SchemaInvalidError(ValueError):
@@ -30,7 +33,17 @@ class JsonSchema:
         """What is wrong with the instance, nothing if it is valid."""
         found: list[FieldError] = []
         for error in self._validator.iter_errors(instance):
-            found.append(FieldError("".join(f"/{part}" for part in error.instance_path), error.message))
+            found.append(FieldError(_pointer(error.instance_path), _bounded(error.message)))
             if len(found) == most:
                 break
         return tuple(found)
+
+
+def _pointer(path: Iterable[str | int]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _bounded(message: str) -> str:
+    if len(message) <= _LONGEST:
+        return message
+    return f"{message[: _LONGEST // 2]} […] {message[-_LONGEST // 2 :]}"

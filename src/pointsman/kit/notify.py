@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pointsman.kit.db import AWAY, Connection, connect
 
 CHANNEL = "pointsman"
+_SILENCE = 5  # seconds after which a server that does not answer is given up
 Callback = Callable[[str | None], None]
 
 log = structlog.get_logger()
@@ -45,7 +47,9 @@ class Listener:
                     await self._listen(connection)
                     delay = 0.1
                 finally:
-                    await connection.close()
+                    # A silent line would never confirm the end of the connection.
+                    with contextlib.suppress(*AWAY):
+                        await connection.close(timeout=1)
             except AWAY as error:
                 log.warning("notifications.lost", error=type(error).__name__, retry_seconds=delay)
             await asyncio.sleep(delay)
@@ -58,7 +62,8 @@ class Listener:
                 callback(None)
         while not connection.is_closed():
             await asyncio.sleep(1)
-            await connection.execute("SELECT 1")
+            async with asyncio.timeout(_SILENCE):
+                await connection.execute("SELECT 1")
 
     def _received(self, connection: Any, pid: int, channel: str, payload: str) -> None:
         del connection, pid, channel

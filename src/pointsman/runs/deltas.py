@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+import asyncpg
+import structlog
+
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.group_commit import GroupCommit
 from pointsman.runs.events import Event, pack
@@ -20,6 +23,8 @@ FROM unnest($1::varchar[], $2::int[], $3::int[], $4::int[], $5::text[]) AS d (ru
 JOIN runs r ON r.id = d.run_id AND r.epoch = d.epoch
 ON CONFLICT DO NOTHING
 """
+
+log = structlog.get_logger()
 
 _Rows = list[tuple[LiveRun, list[Event]]]
 
@@ -61,6 +66,11 @@ class DeltaWriter:
             self._written(len(rows), time.monotonic() - began)
             for run, events in rows:
                 run.stored(events[-1].seq)
+        except asyncpg.PostgresError as error:
+            # A server that is full or read-only for a while: readers have the events already, so they are only first in line again.
+            log.warning("deltas.not_stored", runs=len(rows), error=type(error).__name__)
+            for run, events in rows:
+                run.give_back(events)
         finally:
             flushed.set_result(None)
             for run, _ in rows:

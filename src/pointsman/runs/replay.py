@@ -51,11 +51,7 @@ class Replay:
                     yield batch
                 if live.ended:
                     return
-            try:
-                batch, ended = await self._read(run_id, after)
-            except Unavailable:
-                await asyncio.sleep(_LATEST)
-                continue
+            batch, ended = await self._read(run_id, after)
             if batch:
                 after = batch[-1].seq
                 pause = _SOONEST
@@ -71,8 +67,12 @@ class Replay:
     async def _follow_live(self, live: LiveRun, after: int) -> AsyncGenerator[list[Event]]:
         while not live.abandoned:
             if after + 1 < live.base:
+                base = live.base  # it moves on while the database is read
                 batch, _ = await self._read(live.run_id, after)
-                batch = [event for event in batch if event.seq < live.base] or live.after(after)
+                batch = [event for event in batch if event.seq < base]
+                if not batch:  # ids that were reserved and never used
+                    after = base - 1
+                    continue
             else:
                 batch = live.after(after)
             if batch:
@@ -85,7 +85,12 @@ class Replay:
 
     async def _read(self, run_id: str, after: int) -> tuple[list[Event], bool]:
         """The status is read first: a run that had ended before has all its events in what is read after."""
-        async with self._db.connection() as connection:
-            status = await queries.find_status(connection, run_id)
-            batch = await queries.list_events(connection, run_id, after)
-        return batch, status in {"completed", "failed", "cancelled", None}
+        while True:
+            try:
+                async with self._db.connection() as connection:
+                    status = await queries.find_status(connection, run_id)
+                    batch = await queries.list_events(connection, run_id, after)
+            except Unavailable:
+                await asyncio.sleep(_LATEST)
+            else:
+                return batch, status in {"completed", "failed", "cancelled", None}

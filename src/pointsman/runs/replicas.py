@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+import asyncpg
 import structlog
 
 from pointsman.kit.db import AWAY, Connection, Database, Record, connect
 from pointsman.kit.ids import new_id
+from pointsman.kit.problems import Unavailable
 from pointsman.runs import queries
 from pointsman.runs.live import BLOCK
 
@@ -59,8 +61,9 @@ class Heartbeat:
                     await self._beat(connection)
                 finally:
                     with contextlib.suppress(*AWAY):
-                        await connection.close()
-            except AWAY as error:
+                        await connection.close(timeout=1)
+            except (*AWAY, asyncpg.PostgresError) as error:
+                # Also a full disk or a server that has become read-only for a while: a heart that stops is never started again.
                 self._unbroken_since = 0.0
                 log.warning("heartbeat.failed", error=type(error).__name__)
                 await asyncio.sleep(min(self._interval, 0.5))
@@ -90,12 +93,12 @@ class Rescue:
             # After the database was away nobody's beat is fresh: whoever comes back first must not take the runs of the living.
             if self._heartbeat.unbroken_for() < self._dead_after:
                 continue
-            with contextlib.suppress(*AWAY):
+            with contextlib.suppress(Unavailable):
                 await self.run_once()
 
     async def run_once(self, run_id: str | None = None) -> int:
-        """Take over what can be taken over now (or only the given run); returns how many runs."""
-        async with self._db.pool.acquire(timeout=5) as connection:
+        """Take over what can be taken over now (or only the given run); returns how many runs. Raises Unavailable."""
+        async with self._db.connection() as connection:
             runs = await queries.take_over(
                 connection, replica=self._heartbeat.replica, dead_after=self._dead_after, most=50, block=BLOCK, run_id=run_id
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -12,6 +13,8 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from pointsman.kit.problems import FieldError, InvalidRequest
+
+_FIRST_YEAR = 1970
 
 T = TypeVar("T")
 Row = TypeVar("Row")
@@ -38,10 +41,23 @@ def decode_cursor(cursor: str | None, *types: Any) -> tuple[Any, ...] | None:
         return None
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw, type=tuple[types])
+        keys = msgspec.json.decode(raw, type=tuple[types])
+        _refuse_unstorable(keys)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         error = FieldError("/query/cursor", "This is not a cursor of this list.")
         raise InvalidRequest("The cursor cannot be read.", hint="Use next_cursor unchanged.", errors=(error,)) from None
+    return keys
+
+
+def _refuse_unstorable(keys: tuple[Any, ...]) -> None:
+    """What fits the types but no column: no row that we showed has it. Raises ValueError."""
+    for key in keys:
+        if isinstance(key, str) and "\x00" in key:
+            raise ValueError("NUL")
+        if isinstance(key, int) and not -(2**31) <= key < 2**63:
+            raise ValueError("out of range")
+        if isinstance(key, dt.datetime) and (key.tzinfo is None or not _FIRST_YEAR <= key.year < dt.MAXYEAR):
+            raise ValueError("out of range")
 
 
 def page_of(rows: Sequence[Row], limit: int, shape: Callable[[Row], T], keys: Callable[[Row], tuple[Any, ...]]) -> Page[T]:

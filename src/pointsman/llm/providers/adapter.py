@@ -91,7 +91,7 @@ class SdkAdapter(ABC):
             response = await model_request(
                 made,
                 to_messages(call, self.provider.name),
-                model_settings=self._settings(call),
+                model_settings=cast("ModelSettings", self.settings(model, call)),
                 model_request_parameters=to_parameters(call, self._output_mode(made.profile, call)),
             )
             return self._reply(response, model, call)
@@ -104,7 +104,7 @@ class SdkAdapter(ABC):
             async with model_request_stream(
                 made,
                 to_messages(call, self.provider.name),
-                model_settings=self._settings(call),
+                model_settings=cast("ModelSettings", self.settings(model, call)),
                 model_request_parameters=to_parameters(call, self._output_mode(made.profile, call)),
             ) as response:
                 async for event in response:
@@ -135,7 +135,7 @@ class SdkAdapter(ABC):
         """What pydantic-ai knows about the model."""
         return self.model(model).profile
 
-    def settings(self, call: ModelCall) -> dict[str, Any]:
+    def settings(self, model: str, call: ModelCall) -> dict[str, Any]:  # noqa: ARG002 - for those that differ
         """The call's settings in pydantic-ai's words; they are the same but for the tool choice, which ends with the first step."""
         # Else pydantic-ai puts a text of its own before the system prompt of some models.
         settings = {**call.settings, "framing_announcement": "never"}
@@ -149,9 +149,6 @@ class SdkAdapter(ABC):
         if call.reasoning is not None:
             settings["thinking"] = call.reasoning.effort
         return settings
-
-    def _settings(self, call: ModelCall) -> ModelSettings:
-        return cast("ModelSettings", self.settings(call))
 
     def _output_mode(self, profile: ModelProfile, call: ModelCall) -> StructuredOutputMode:
         native = profile.get("supports_json_schema_output", False) and self.takes_schema(profile, call)

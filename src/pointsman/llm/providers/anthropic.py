@@ -8,7 +8,7 @@ import httpx2
 from anthropic import AsyncAnthropic
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.profiles.anthropic import ANTHROPIC_SAMPLING_PARAMS
+from pydantic_ai.profiles.anthropic import ANTHROPIC_SAMPLING_PARAMS, ANTHROPIC_THINKING_BUDGET_MAP
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
 from pointsman.llm.connections import open_client
@@ -16,6 +16,7 @@ from pointsman.llm.names import Provider
 from pointsman.llm.providers.adapter import SdkAdapter
 from pointsman.llm.providers.rehearsal import rehearse
 
+_LEAST_BUDGET = 1024
 _ANSWER = (
     b'{"id":"x","type":"message","role":"assistant","model":"x","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn",'
     b'"stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}'
@@ -48,6 +49,19 @@ class _Anthropic(SdkAdapter):
 
     def make_model(self, name: str) -> Model[Any]:
         return AnthropicModel(name, provider=self._library_provider)
+
+    def settings(self, model: str, call: ModelCall) -> dict[str, Any]:
+        """Where thinking has a budget, it is part of `max_tokens` and must leave room for the answer."""
+        settings = super().settings(model, call)
+        most: int | None = settings.get("max_tokens")
+        profile: dict[str, Any] = {**self.profile(model)}
+        if call.reasoning is None or most is None or profile.get("anthropic_supports_adaptive_thinking", False):
+            return settings
+        budget = min(ANTHROPIC_THINKING_BUDGET_MAP[call.reasoning.effort], most // 2)
+        if budget >= _LEAST_BUDGET:  # below that no division helps, and the provider says so
+            del settings["thinking"]
+            settings["anthropic_thinking"] = {"type": "enabled", "budget_tokens": budget}
+        return settings
 
     def unsupported(self, model: str, *, reasoning: bool) -> frozenset[str]:
         made = self.model(model)

@@ -13,11 +13,15 @@ from pointsman.llm.names import Provider
 from pointsman.llm.port import ModelCall, Text, ToolSpec, UserMessage
 from pointsman.llm.providers.adapter import SdkAdapter
 
+_rehearsed: set[str] = set()  # once a process is enough: providers of a wire format share their types
 _TOOL = ToolSpec("rehearse", "Does nothing.", {"type": "object", "properties": {}})
 
 
 def rehearse(make: Callable[[Provider, httpx2.AsyncClient], SdkAdapter], provider: Provider, model: str, answer: bytes) -> None:
     """Ask an adapter of its own that is connected to nothing; runs in a thread, on a loop of its own."""
+    if provider.wire in _rehearsed:
+        return
+    _rehearsed.add(provider.wire)
 
     def respond(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, content=answer, headers={"Content-Type": "application/json"})

@@ -1,0 +1,1 @@
+"""Programs that measure; run them with `make bench`."""

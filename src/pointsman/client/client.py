@@ -1,0 +1,69 @@
+"""The client as a whole: one address, one key, a namespace for each noun, and the chat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Self
+
+from pointsman.client.catalogue import Agents, ModelCatalogue, Prompts
+from pointsman.client.conversations import Memories, Runs, Sessions
+from pointsman.client.errors import GatewayUnreachable, ProblemResponse
+from pointsman.client.records import AuditLog, Keys, UsageReports
+from pointsman.client.shapes import ChatAnswer
+from pointsman.client.streaming import PATIENCE, Event, Follower
+from pointsman.client.transport import Transport
+
+_TIMEOUT = timedelta(seconds=30)
+
+
+class PointsmanClient:
+    """Talks to the gateway at `base_url` with `api_key`. Refusals are raised as ProblemResponse, silence as GatewayUnreachable."""
+
+    def __init__(self, base_url: str = "http://127.0.0.1:8080", api_key: str | None = None, *, timeout: timedelta = _TIMEOUT) -> None:
+        """Connect with the first request; `timeout` is how long a plain request may take."""
+        self._transport = Transport(base_url, api_key, timeout=timeout.total_seconds())
+        self.prompts = Prompts(self._transport)
+        self.agents = Agents(self._transport)
+        self.models = ModelCatalogue(self._transport)
+        self.keys = Keys(self._transport)
+        self.runs = Runs(self._transport)
+        self.sessions = Sessions(self._transport)
+        self.memories = Memories(self._transport)
+        self.usage = UsageReports(self._transport)
+        self.audit = AuditLog(self._transport)
+
+    @property
+    def base_url(self) -> str:
+        """Where the gateway is."""
+        return self._transport.base_url
+
+    def chat(self, agent_id: str, body: Mapping[str, Any]) -> ChatAnswer:
+        """Take one turn and wait for its answer, as long as it takes."""
+        return self._transport.call("POST", "v2", "agents", agent_id, "chat", body={**body, "stream": False}, patient=True)
+
+    def stream_chat(self, agent_id: str, body: Mapping[str, Any], *, patience: timedelta = PATIENCE) -> Iterator[Event]:
+        """Take one turn and yield its events as they come, to the terminal one.
+
+        When the connection breaks, also because the replica behind it died, the stream is taken up by id wherever `base_url` leads now,
+        for `patience` since the last event; then StreamLost. After `message.reset` the text of that message begins anew: see Transcript.
+        """
+        return Follower(self._transport, patience=patience).chat(agent_id, body)
+
+    def is_ready(self) -> bool:
+        """Whether `/readyz` says so."""
+        try:
+            self._transport.call("GET", "readyz")
+        except (ProblemResponse, GatewayUnreachable):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,232 @@
+"""What the gateway answers with, as the type checker sees it; nothing is checked while the program runs."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class Prompt(TypedDict):
+    """A prompt at its newest version."""
+
+    id: str
+    name: str
+    template: str
+    description: str | None
+    tags: list[str]
+    tools: list[dict[str, Any]]
+    version: int
+    created_at: str
+    updated_at: str
+    is_active: bool
+
+
+class PromptVersion(TypedDict):
+    """A prompt as it was."""
+
+    prompt_id: str
+    version: int
+    name: str
+    template: str
+    description: str | None
+    tags: list[str]
+    tools: list[dict[str, Any]]
+    created_at: str
+    created_by: str | None
+
+
+class PromptLabel(TypedDict):
+    """A label and the version it points at."""
+
+    label: str
+    version: int
+    updated_at: str
+
+
+PromptDiff = TypedDict("PromptDiff", {"prompt_id": str, "from": int, "to": int, "diff": str, "changes": dict[str, Any]})
+"""What differs between two versions."""
+
+
+class PromptText(TypedDict):
+    """A filled prompt."""
+
+    text: str
+    missing: list[str]
+    unused: list[str]
+    version: int
+
+
+class Agent(TypedDict):
+    """An agent with its whole config."""
+
+    id: str
+    name: str
+    description: str | None
+    version: str
+    prompt_service_id: str
+    prompt_version: int | None
+    prompt_label: str | None
+    tags: list[str]
+    config: dict[str, Any]
+    created_at: str
+    updated_at: str
+    is_active: bool
+
+
+class Usage(TypedDict):
+    """Tokens and cost of a run."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    is_estimated: bool
+    cost: float | None
+
+
+class ChatAnswer(TypedDict):
+    """How a turn ended."""
+
+    run_id: str
+    session_id: str
+    agent_id: str
+    model: str
+    status: str
+    content: str
+    output: Any
+    usage: Usage
+
+
+class Run(TypedDict):
+    """A run."""
+
+    id: str
+    kind: str
+    subject: str
+    status: str
+    tenant_id: str | None
+    session_id: str
+    user_id: str | None
+    key_id: int | None
+    created_at: str
+    completed_at: str | None
+    request: dict[str, Any]
+    model: str | None
+    content: str | None
+    output: Any
+    usage: Usage | None
+    error: dict[str, Any] | None
+
+
+class Session(TypedDict):
+    """A conversation."""
+
+    id: str
+    tenant_id: str | None
+    user_id: str | None
+    agent_id: str | None
+    created_at: str
+    updated_at: str
+
+
+class Message(TypedDict):
+    """One message of a session."""
+
+    run_id: str
+    position: int
+    role: str
+    agent_id: str
+    run_status: str
+    text: str
+    parts: list[dict[str, Any]]
+    created_at: str
+
+
+class Memory(TypedDict):
+    """A fact that an agent keeps about a user."""
+
+    id: str
+    tenant_id: str | None
+    user_id: str
+    agent_id: str
+    content: str
+    run_id: str | None
+    created_at: str
+    updated_at: str
+
+
+class Key(TypedDict):
+    """A key without its secret."""
+
+    id: int
+    name: str
+    hint: str | None
+    owner_id: str | None
+    scopes: list[str]
+    rate_limit: int
+    expires_at: str | None
+    last_used_at: str | None
+    created_at: str
+    is_active: bool
+
+
+class IssuedKey(Key):
+    """A new key with its secret."""
+
+    api_key: str
+
+
+class RotatedKey(IssuedKey):
+    """The successor of a key."""
+
+    rotated_from: int
+    old_key_expires_at: str
+
+
+class WhoAmI(Key):
+    """The calling key."""
+
+    tenant: str | None
+    is_operator: bool
+
+
+class UsageReport(TypedDict):
+    """Grouped sums, and the sum of all."""
+
+    items: list[dict[str, Any]]
+    total: dict[str, Any]
+
+
+class ModelProvider(TypedDict):
+    """A model provider."""
+
+    provider: str
+    api: str
+    configured: bool
+    built_in: bool
+    models: list[str]
+    missing: str | None
+
+
+class AuditEntry(TypedDict):
+    """One recorded change."""
+
+    id: int
+    at: str
+    tenant: str | None
+    actor: str
+    actor_key_id: int | None
+    action: str
+    object_type: str
+    object_id: str
+    detail: dict[str, Any]
+    request_id: str | None
+    seal: dict[str, Any] | None
+
+
+class AuditVerdict(TypedDict):
+    """Whether the chain is sound."""
+
+    sound: bool
+    sealed: int
+    unsealed: int
+    head: dict[str, Any]
+    faults: list[dict[str, Any]]
