@@ -138,7 +138,7 @@ class Gateway:
             ("journal.open", self._journal.run_opening),
             ("journal.enter", self._journal.run_entering),
             ("deltas", self._deltas.run),
-            ("cancels", self._chat.watch_cancels),
+            ("runs.watch", self._chat.watch),
             ("rescue", self._rescue.run),
             ("keys.last_used", self._authenticator.run),
             ("audit.seal", lambda: Sealer(self.db).run(self.draining)),

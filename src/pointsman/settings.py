@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -11,12 +12,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pointsman.kit.problems import Kind, Problem
 
 PREFIX = "POINTSMAN_"
+# Providers without an address of the operator's; every other name needs one.
+BUILT_IN = ("openai", "openai_responses", "anthropic", "google", "scripted")
+_LONGEST = timedelta(days=7)
 _CLIENT_ONLY = {"POINTSMAN_URL", "POINTSMAN_API_KEY"}
 
 
@@ -45,7 +59,23 @@ def _seconds(value: object) -> object:
         return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+def _sensible(value: timedelta) -> timedelta:
+    if not timedelta() < value <= _LONGEST:
+        raise ValueError(f"A duration must be above 0 and at most {_LONGEST.days} days.")
+    return value
+
+
+def _json_list(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError('This is not a JSON array, such as ["one", "two"].') from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_sensible)]
+# Without NoDecode a text that is not JSON would fail before it can be said which variable holds it.
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_json_list)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_json_list)]
 
 
 class _Section(BaseModel):
@@ -80,6 +110,12 @@ class RunSettings(_Section):
     max_steps: int = Field(default=32, ge=1, description="Most model calls in one turn.")
     max_redrives: int = Field(default=5, ge=1, description="How often a run is taken over before it is failed.")
 
+    @model_validator(mode="after")
+    def _a_slow_beat_is_no_death(self) -> RunSettings:
+        if self.dead_after < 3 * self.heartbeat:
+            raise ValueError("POINTSMAN_RUNS__DEAD_AFTER must be at least three times POINTSMAN_RUNS__HEARTBEAT.")
+        return self
+
 
 class UpstreamLimits(_Section):
     """The four time limits and the bulkhead of one model provider."""
@@ -104,13 +140,13 @@ class ProviderSettings(UpstreamLimits):
 class EgressSettings(_Section):
     """Which non-public hosts user-supplied URLs may reach."""
 
-    allow: tuple[str, ...] = Field(default=(), description="Host names, addresses or CIDR networks, as a JSON array.")
+    allow: Texts = Field(default=(), description="Host names, addresses or CIDR networks, as a JSON array.")
 
 
 class KeyRingSettings(_Section):
     """The keys that encrypt stored secrets; the first encrypts, all decrypt."""
 
-    keys: tuple[SecretStr, ...] = Field(default=(), description="Fernet keys as a JSON array; unset: `DATA_DIR/keyring` (0600).")
+    keys: Secrets = Field(default=(), description="Fernet keys as a JSON array; unset: `DATA_DIR/keyring` (0600).")
 
 
 class LogSettings(_Section):
@@ -123,7 +159,10 @@ class LogSettings(_Section):
 class Settings(BaseSettings):
     """Everything that can be set, by `POINTSMAN_…` variables (`__` between levels) and the providers' usual names."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", populate_by_name=True)
+    # Compose files and charts pass on what is not set as an empty text: it means unset.
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, frozen=True, extra="forbid", populate_by_name=True
+    )
 
     data_dir: Path = Field(default_factory=default_data_dir, description="Folder of the embedded server, key ring and admin key.")
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
@@ -157,6 +196,17 @@ class Settings(BaseSettings):
         description="Base URL for `google:` models.",
     )
 
+    @field_validator("providers")
+    @classmethod
+    def _has_an_address(cls, providers: dict[str, ProviderSettings]) -> dict[str, ProviderSettings]:
+        """A mistyped name of a built-in provider must not become a provider that nobody can reach."""
+        for name, provider in providers.items():
+            if name.lower() not in BUILT_IN and not provider.base_url:
+                close = difflib.get_close_matches(name.lower(), BUILT_IN, n=1)
+                hint = f"Did you mean {PREFIX}PROVIDERS__{close[0].upper()}?" if close else f"Built in are {', '.join(BUILT_IN)}."
+                raise ValueError(f"The provider {name.lower()} needs {PREFIX}PROVIDERS__{name.upper()}__BASE_URL. {hint}")
+        return providers
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment once; `overrides` (from command-line options) win. Raises SettingsInvalid."""
@@ -164,7 +214,10 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except pydantic.ValidationError as error:
-        lines = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False, include_url=False)]
+        lines = [
+            f"{_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_input=False, include_url=False)
+        ]
         raise SettingsInvalid("; ".join(lines)) from None
 
 
@@ -193,13 +246,19 @@ def _section_names(prefix: str, section: type[_Section]) -> dict[str, str]:
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = variable_names()
     for name in environment:
-        if not name.startswith(PREFIX) or name in _CLIENT_ONLY:
+        upper = name.upper()  # variables are read whatever their case
+        if not upper.startswith(PREFIX) or name in _CLIENT_ONLY:
             continue
-        generic = re.sub(r"^(POINTSMAN_PROVIDERS__)[^_]+(?:_[^_]+)*(__)", r"\1<NAME>\2", name)
+        provider = re.match(r"POINTSMAN_PROVIDERS__([^_]+(?:_[^_]+)*)__", upper)
+        generic = upper.replace(provider[1], "<NAME>", 1) if provider else upper
         if generic in known:
             continue
         close = difflib.get_close_matches(generic, known, n=1)
-        hint = f"Did you mean {close[0]}?" if close else "`pointsman doctor` lists the known settings."
+        hint = (
+            f"Did you mean {close[0].replace('<NAME>', provider[1] if provider else '<NAME>')}?"
+            if close
+            else "`pointsman doctor` lists the known settings."
+        )
         raise SettingsInvalid(f"Unknown setting {name}. {hint}", hint=hint)
 
 

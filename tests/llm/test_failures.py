@@ -102,6 +102,16 @@ async def test_an_answer_that_stops_coming_is_cut_at_the_idle_limit(models: Mode
     assert len(upstream.ledger()) == 1
 
 
+async def test_an_answer_may_pause_for_longer_than_its_first_byte_may_take(upstream: Upstream) -> None:
+    limits = {"first_byte": timedelta(seconds=0.3), "idle": timedelta(seconds=5), "base_url": upstream.openai_url}
+    models = Models(Settings(providers={"slow": ProviderSettings.model_validate(limits)}))
+    await models.warm(["slow"])
+    items: list[StreamItem] = []
+    await drain(models, ask("slow:m", "hi [[n=3 itl=600]]"), items)
+    assert said(items) == "tok0 tok1 tok2 "
+    await models.aclose()
+
+
 @both_ways
 async def test_bytes_without_an_end_are_cut_at_the_total_limit(models: Models, streamed: bool) -> None:
     problem = await fail(models, "openai:gpt-4o", "hi [[fault=drip]]", streamed=streamed)

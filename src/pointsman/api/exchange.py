@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -87,7 +88,11 @@ class Exchange:
 
     async def _start(self, message: Message) -> None:
         self.status = message["status"]
-        headers = [*message.get("headers", ()), (b"x-request-id", self.request_id.encode()), *_ALWAYS, *self.extra]
+        given = message.get("headers", ())
+        if self.status == http.HTTPStatus.NO_CONTENT:
+            # FastAPI says what type the body would have that is not there.
+            given = [header for header in given if header[0] != b"content-type"]
+        headers = [*given, (b"x-request-id", self.request_id.encode()), *_ALWAYS, *self.extra]
         if not any(name == b"cache-control" for name, _ in headers):
             headers.append(_UNCACHED)
         await self._send({**message, "headers": headers})

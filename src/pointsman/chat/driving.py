@@ -181,7 +181,7 @@ class Drive:
 
     async def fail(self, problem: Problem) -> None:
         """The turn cannot come to an answer; what was consumed is counted all the same."""
-        usages = self._count(problem.spent if isinstance(problem, ModelProblem) else ())
+        usages = self._count(problem.spent if isinstance(problem, ModelProblem) else self._interrupted())
         body = self._answer("failed", self.partial)
         described = problem.describe()
         told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
@@ -194,6 +194,10 @@ class Drive:
         body = self._answer("cancelled", self.partial)
         told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
         await self._end("cancelled", body, usages=usages, told=[*told, (events.RUN_CANCELLED, _builtins(body))])
+
+    async def hand_over(self) -> None:
+        """Store what was sent, for whoever takes the run over."""
+        await self._enter()
 
     def abandon(self) -> None:
         """Let readers go on from the database."""
@@ -255,11 +259,9 @@ class Drive:
             messages=messages,
             usages=usages,
             told=told,
-            result=body.decode(),
             error=None if error is None else encode_json(error).decode(),
+            outcome=Outcome(status, body, problem),
         )
-        if not self.done.done():
-            self.done.set_result(Outcome(status, body, problem))
 
     async def _enter(
         self,
@@ -268,8 +270,8 @@ class Drive:
         messages: Sequence[Message] = (),
         usages: Sequence[UsageRow] = (),
         told: Sequence[tuple[str, dict[str, Any]]] = (),
-        result: str | None = None,
         error: str | None = None,
+        outcome: Outcome | None = None,
         reserve: int = 0,
     ) -> None:
         """Commit and publish in one go: a cancelled turn must not lose what was committed, nor say what was not."""
@@ -279,6 +281,8 @@ class Drive:
             async with live.step_lock:
                 while live.flushing is not None:
                     await asyncio.shield(live.flushing)
+                if live.ended:  # its end was on the way when it was cancelled
+                    return
                 new = [live.prepare(type_, payload) for type_, payload in told]
                 sent = live.take_pending()
                 entry = Entry(
@@ -290,7 +294,7 @@ class Drive:
                     messages=self._rows(messages),
                     usages=tuple(usages),
                     events=(*sent, *new),
-                    result=result,
+                    result=outcome.body.decode() if outcome else None,
                     error=error,
                     reserve=reserve,
                 )
@@ -299,6 +303,8 @@ class Drive:
                 live.publish(new)
                 if sent:
                     live.stored(sent[-1].seq)
+                if outcome is not None and not self.done.done():
+                    self.done.set_result(outcome)
 
         await asyncio.shield(asyncio.ensure_future(commit()))
 

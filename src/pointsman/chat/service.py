@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -16,7 +18,7 @@ from pointsman.chat.driving import Drive, Outcome, RunFacts, Spent, TakenOver, d
 from pointsman.chat.journal import Journal, OpenRun
 from pointsman.chat.planning import Prepared
 from pointsman.chat.schemas import ChatRequest
-from pointsman.kit.db import AWAY, Database, Record
+from pointsman.kit.db import AWAY, Connection, Database, Record
 from pointsman.kit.egress import Egress
 from pointsman.kit.ids import new_id
 from pointsman.kit.principal import Principal
@@ -41,7 +43,11 @@ from pointsman.usage import queries as usage_queries
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 _OPEN_PATIENCE = 3.0
+_HAND_OVER_PATIENCE = 1.0
+_AWAY_PAUSE = 0.2
 
 
 class ChatService:
@@ -75,6 +81,7 @@ class ChatService:
         self._most_live = most_live
         self._drives: dict[str, Drive] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._adrift: dict[str, _Adrift] = {}
         self._snapshots: set[str] = set()
 
     async def start(self, principal: Principal, agent_id: str, request: ChatRequest, run_id: str | None = None) -> RunFacts:
@@ -93,6 +100,8 @@ class ChatService:
             model=prepared.models[0],
         )
         live = await self._open(facts, request, prepared)
+        if live is None:
+            return await self.find_facts(facts.id) or facts
         drive = Drive(facts, live, self._journal, self._metrics, state=TurnState([prepared.message]), spent=Spent(), position=1)
         self._spawn(drive, self._turn(drive, prepared, new_session=request.session_id is None))
         return facts
@@ -133,19 +142,27 @@ class ChatService:
             drive.cancel_requested = True
             self._tasks[drive.facts.id].cancel()
 
-    async def watch_cancels(self) -> None:
-        """Look every second for cancel requests whose NOTIFY was lost, until cancelled."""
+    async def watch(self) -> None:
+        """Look every second for cancel requests whose NOTIFY was lost, and let go of runs that are adrift, until cancelled."""
         while True:
             await asyncio.sleep(1)
-            if not self._drives:
-                continue
-            try:
-                async with self._db.connection() as connection:
-                    wanted = await run_queries.list_cancel_requests(connection, list(self._drives))
-            except Unavailable:
-                continue
-            for run_id in wanted:
-                self.cancel(run_id)
+            with contextlib.suppress(Unavailable):
+                if self._adrift:
+                    await self._let_go()
+                if self._drives:
+                    await self._cancel_wanted()
+
+    async def _let_go(self) -> None:
+        async with self._db.connection() as connection:
+            for run_id, adrift in list(self._adrift.items()):
+                await run_queries.let_go(connection, run_id, adrift.epoch, cancel=adrift.cancel)
+                del self._adrift[run_id]
+
+    async def _cancel_wanted(self) -> None:
+        async with self._db.connection() as connection:
+            wanted = await run_queries.list_cancel_requests(connection, list(self._drives))
+        for run_id in wanted:
+            self.cancel(run_id)
 
     async def drain(self, patience: timedelta) -> None:
         """Let runs finish; those that do not in time are left for another replica, at once and from their last recorded step."""
@@ -161,27 +178,34 @@ class ChatService:
         except (Unavailable, *AWAY):
             log.warning("drain.runs_not_handed_over")
 
-    async def _open(self, facts: RunFacts, request: ChatRequest, prepared: Prepared) -> LiveRun:
+    async def _open(self, facts: RunFacts, request: ChatRequest, prepared: Prepared) -> LiveRun | None:
+        """The run, to be driven here; None when a request that was repeated has opened it elsewhere at the same time."""
         digest = await self._keep_snapshot(prepared.agent)
         started = encode(facts.id, 1, events.RUN_STARTED, _started(facts, request))
-        opening = await self._journal.open(
-            OpenRun(
-                id=facts.id,
-                tenant_id=facts.tenant_id,
-                kind="chat",
-                subject=facts.agent_id,
-                session_id=facts.session_id,
-                user_id=facts.user_id,
-                key_id=facts.key_id,
-                request=planning.stored_request(request).decode(),
-                snapshot=digest,
-                verbosity=request.stream_verbosity,
-                replica=self._replica,
-                message=encode_json(prepared.message).decode(),
-                started=started,
-            ),
-            patience=_OPEN_PATIENCE,
+        run = OpenRun(
+            id=facts.id,
+            tenant_id=facts.tenant_id,
+            kind="chat",
+            subject=facts.agent_id,
+            session_id=facts.session_id,
+            user_id=facts.user_id,
+            key_id=facts.key_id,
+            request=planning.stored_request(request).decode(),
+            snapshot=digest,
+            verbosity=request.stream_verbosity,
+            replica=self._replica,
+            message=encode_json(prepared.message).decode(),
+            started=started,
         )
+        try:
+            opening = await self._journal.open(run, patience=_OPEN_PATIENCE)
+        except Unavailable as problem:
+            # It may have been opened all the same; its caller is told that it was not, so it must not be driven.
+            if problem.fields.pop("tried", False):
+                self._adrift[facts.id] = _Adrift(epoch=1, cancel=True)
+            raise
+        if opening == "exists":
+            return None
         if opening == "foreign":
             raise SessionNotFound(f"No session {facts.session_id!r} for this user.", hint="Give the user_id of the session's first turn.")
         if opening != "opened":
@@ -219,28 +243,28 @@ class ChatService:
         """Bring the run to exactly one end, unless this process is stopping or somebody else owns it."""
         structlog.contextvars.bind_contextvars(run_id=drive.facts.id)
         try:
-            status = await self._end_of(drive, turn)
-            self._metrics.run_finished("chat", status)
+            await self._end_of(drive, turn)
         except TakenOver:
             log.warning("run.lost_to_another_replica")
         except Exception:  # the end itself could not be written: whoever takes the run over tries again, a few times
             log.exception("run.not_ended")
-            async with self._db.connection() as connection:
-                await run_queries.let_go(connection, drive.facts.id, drive.live.epoch)
+            self._adrift[drive.facts.id] = _Adrift(drive.live.epoch, cancel=False)
+        outcome = drive.done.result() if drive.done.done() else None
+        if outcome is not None:
+            self._metrics.run_finished("chat", outcome.status)
 
-    async def _end_of(self, drive: Drive, turn: Coroutine[Any, Any, None]) -> str:
+    async def _end_of(self, drive: Drive, turn: Coroutine[Any, Any, None]) -> None:
         try:
             await self._until_end(turn)
         except asyncio.CancelledError:
             if not drive.cancel_requested:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(drive.hand_over(), _HAND_OVER_PATIENCE)
                 raise
             await drive.cancel()
-            return "cancelled"
         except Problem as problem:
             log.info("run.failed", code=problem.code, detail=problem.detail)
             await drive.fail(problem)
-            return "failed"
-        return "completed"
 
     async def _until_end(self, turn: Coroutine[Any, Any, None]) -> None:
         try:
@@ -256,8 +280,9 @@ class ChatService:
 
     async def _turn(self, drive: Drive, prepared: Prepared, *, new_session: bool) -> None:
         facts = drive.facts
-        async with self._db.connection() as connection:
-            past = await planning.read_past(
+
+        async def read(connection: Connection) -> planning.Past:
+            return await planning.read_past(
                 connection,
                 prepared.agent,
                 tenant=facts.tenant_id,
@@ -266,6 +291,8 @@ class ChatService:
                 run_id=facts.id,
                 new_session=new_session,
             )
+
+        past = await self._patiently(read)
         plan = planning.plan_turn(
             prepared, past, reasons=await self._models.reasoning(prepared.models[0]), max_steps=self._settings.max_steps
         )
@@ -274,25 +301,27 @@ class ChatService:
 
     async def _resumed(self, drive: Drive, row: Record) -> None:
         """Rebuild the turn from its rows and go on."""
+        recorded = await self._patiently(lambda connection: _recorded(connection, row))
+        messages = [planning.decode_message(content) for content in recorded.messages]
+        first = messages[0]
+        assert isinstance(first, UserMessage)
+        prepared = planning.reprepare(msgspec.json.decode(row["request"]), recorded.agent, first)
+        drive.resume(messages, recorded.spent, prepared.models[0], interrupted=_interrupted_text(recorded.events))
         if row["cancel_requested"]:
             drive.cancel_requested = True
             raise asyncio.CancelledError
         if row["epoch"] > self._settings.max_redrives:
             raise RunInterrupted(f"The run was taken over {row['epoch'] - 1} times.")
-        facts = drive.facts
-        async with self._db.connection() as connection:
-            data = await run_queries.find_snapshot(connection, row["snapshot"])
-            rows = await session_queries.list_run_messages(connection, facts.id)
-            spent = await usage_queries.sum_of_run(connection, facts.id)
-            stored = await run_queries.list_events(connection, facts.id, 0, rows=100_000)
-        assert data is not None
-        agent = msgspec.json.decode(data, type=ResolvedAgent)
-        messages = [planning.decode_message(content) for content in rows]
-        first = messages[0]
-        assert isinstance(first, UserMessage)
-        prepared = planning.reprepare(msgspec.json.decode(row["request"]), agent, first)
-        drive.resume(messages, _spent(spent), prepared.models[0], interrupted=_interrupted_text(stored))
         await self._turn(drive, prepared, new_session=False)
+
+    async def _patiently(self, read: Callable[[Connection], Awaitable[T]]) -> T:
+        """Read what an open run needs: while the database is away it waits, as its writes do."""
+        while True:
+            try:
+                async with self._db.connection() as connection:
+                    return await read(connection)
+            except Unavailable:
+                await asyncio.sleep(_AWAY_PAUSE)
 
     def _tools(self, facts: RunFacts, agent: ResolvedAgent) -> Builtins:
         names, timezone = planning.tool_names(agent, facts.user_id)
@@ -300,6 +329,35 @@ class ChatService:
         if facts.user_id is not None:
             book = memory.MemoryBook(self._db, memory.Scope(facts.tenant_id, facts.user_id, facts.agent_id), facts.id)
         return Builtins(names, timezone=timezone, book=book)
+
+
+@dataclass(frozen=True, slots=True)
+class _Adrift:
+    """A run that the database says is driven here, though it is not; `cancel` where its caller was told that it does not exist."""
+
+    epoch: int
+    cancel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What is stored of a run."""
+
+    agent: ResolvedAgent
+    messages: list[str]
+    spent: Spent
+    events: list[events.Event]
+
+
+async def _recorded(connection: Connection, row: Record) -> _Recorded:
+    data = await run_queries.find_snapshot(connection, row["snapshot"])
+    assert data is not None
+    return _Recorded(
+        agent=msgspec.json.decode(data, type=ResolvedAgent),
+        messages=await session_queries.list_run_messages(connection, row["id"]),
+        spent=_spent(await usage_queries.sum_of_run(connection, row["id"])),
+        events=await run_queries.list_events(connection, row["id"], 0, rows=100_000),
+    )
 
 
 def _started(facts: RunFacts, request: ChatRequest) -> dict[str, Any]:

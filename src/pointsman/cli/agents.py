@@ -13,7 +13,7 @@ from pointsman.cli.inputs import assign, read_object, read_text
 from pointsman.cli.options import Everything, Json, Most, Search, Tags
 from pointsman.cli.output import fields, say, show_json, table
 
-app = typer.Typer(help="Agents: a prompt, a model and its settings.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Agents: a prompt, a model and its settings.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 AgentId = Annotated[str, typer.Argument(help="Id of the agent.")]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="JSON body, or - for standard input; the other options win over it.")]
@@ -27,7 +27,7 @@ Prompt = Annotated[str | None, typer.Option("--prompt", help="Id of the prompt i
 PromptVersion = Annotated[int | None, typer.Option("--prompt-version", min=1, help="Pin it to this version.")]
 PromptLabel = Annotated[str | None, typer.Option("--prompt-label", help="Pin it to what this label points at.")]
 Template = Annotated[str | None, typer.Option("--template", help="Text of a prompt of its own; @FILE takes it from a file.")]
-SetTags = Annotated[list[str] | None, typer.Option("--tag", help="A tag; several times.")]
+SetTags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; several times.")]
 
 
 @app.command("list")

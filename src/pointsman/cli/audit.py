@@ -11,7 +11,7 @@ from pointsman.cli.exits import FAILED
 from pointsman.cli.options import Json, Most
 from pointsman.cli.output import say, show, show_json, table
 
-app = typer.Typer(help="The log of changes.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="The log of changes.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 
 @app.command("list")

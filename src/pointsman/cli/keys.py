@@ -14,7 +14,7 @@ from pointsman.cli.inputs import read_length
 from pointsman.cli.options import DataDir, Json, Most
 from pointsman.cli.output import fields, say, show, show_json, table
 
-app = typer.Typer(help="Keys: who may call, and what.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Keys: who may call, and what.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 KeyId = Annotated[int, typer.Argument(help="Number of the key.")]
 
@@ -48,7 +48,7 @@ def who_am_i(*, as_json: Json = False) -> None:
 def create_key(
     name: Annotated[str, typer.Argument(help="What to call it.")],
     *,
-    scopes: Annotated[list[str], typer.Option("--scope", help="What it may do, such as agents:run; several times.")],
+    scopes: Annotated[list[str], typer.Option("--scope", metavar="SCOPE", help="What it may do, such as agents:run; several times.")],
     owner: Annotated[str | None, typer.Option("--owner", help="Its tenant; unset: that of your key.")] = None,
     rate_limit: Annotated[int, typer.Option("--rate-limit", min=0, help="Requests per hour; 0 is unlimited.")] = 0,
     expires_in: Annotated[str | None, typer.Option("--expires-in", help="How long it works: 24h, 30d.")] = None,

@@ -11,7 +11,7 @@ from pointsman.cli.inputs import confirm
 from pointsman.cli.options import Json, Most, Yes
 from pointsman.cli.output import say, show_json, table
 
-app = typer.Typer(help="What agents remember about users.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="What agents remember about users.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 MemoryId = Annotated[str, typer.Argument(help="Id of the memory.")]
 

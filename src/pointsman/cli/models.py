@@ -8,7 +8,7 @@ from pointsman.cli.connection import connected
 from pointsman.cli.options import Json
 from pointsman.cli.output import show_json, table
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

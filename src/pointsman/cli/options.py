@@ -9,7 +9,7 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Most = Annotated[int, typer.Option("--limit", "-n", min=1, help="Most items.")]
-Tags = Annotated[list[str] | None, typer.Option("--tag", help="Only with this tag; several times: with all of them.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Only with this tag; several times: with all of them.")]
 Search = Annotated[str | None, typer.Option("--search", "-q", help="Text in the id, name or description.")]
 Everything = Annotated[bool, typer.Option("--all", help="Deleted ones too.")]
 Variables = Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="A variable of the prompt; several times.")]

@@ -14,7 +14,7 @@ from pointsman.cli.inputs import read_object, read_text, read_variables
 from pointsman.cli.options import Everything, Json, Most, Search, Tags, Variables
 from pointsman.cli.output import fields, say, show, show_json, style, table
 
-app = typer.Typer(help="Prompt templates with versions and labels.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Prompt templates with versions and labels.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 PromptId = Annotated[str, typer.Argument(help="Id of the prompt.")]
 Template = Annotated[str | None, typer.Option("--template", help="The text; {name} is a placeholder.")]
@@ -23,8 +23,10 @@ File = Annotated[
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name to show.")]
 Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
-SetTags = Annotated[list[str] | None, typer.Option("--tag", help="A tag; several times.")]
-SetTools = Annotated[list[str] | None, typer.Option("--tool", help="A built-in tool that joins the agent's; several times.")]
+SetTags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; several times.")]
+SetTools = Annotated[
+    list[str] | None, typer.Option("--tool", metavar="TOOL", help="A built-in tool that joins the agent's; several times.")
+]
 Version = Annotated[int | None, typer.Option("--version", min=1, help="This version instead of the newest.")]
 
 

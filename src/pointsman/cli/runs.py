@@ -11,7 +11,7 @@ from pointsman.cli.options import Json, Most
 from pointsman.cli.output import fields, say, show, show_json, show_json_line, table
 from pointsman.client import Event
 
-app = typer.Typer(help="What was asked, how it ended, and its events.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="What was asked, how it ended, and its events.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 RunId = Annotated[str, typer.Argument(help="Id of the run.")]
 Verbosity = Literal["full", "events", "result"]

@@ -12,7 +12,7 @@ from pointsman.cli.inputs import confirm
 from pointsman.cli.options import Json, Most, Yes
 from pointsman.cli.output import cell, say, show, show_json, style, table
 
-app = typer.Typer(help="Conversations and their messages.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Conversations and their messages.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 SessionId = Annotated[str, typer.Argument(help="Id of the session.")]
 

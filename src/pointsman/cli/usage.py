@@ -11,7 +11,7 @@ from pointsman.cli.exits import CommandRefused
 from pointsman.cli.options import Json
 from pointsman.cli.output import say, show, show_json, table
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _SUMS = ("calls", "prompt_tokens", "completion_tokens", "total_tokens", "cost")
 _TITLES = {"prompt_tokens": "prompt", "completion_tokens": "completion", "total_tokens": "total", "cost": "cost $"}

@@ -82,6 +82,7 @@ class Database:
             max_overflow=0,
             pool_timeout=5,
             pool_use_lifo=True,
+            pool_pre_ping=True,
         )
         pool = await _driver.create_pool(
             dsn,

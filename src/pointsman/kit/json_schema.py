@@ -9,7 +9,6 @@ import jsonschema_rs
 
 from pointsman.kit.problems import FieldError
 
-
 _LONGEST = 300  # characters of a message: it quotes the instance, which may be megabytes
 
 

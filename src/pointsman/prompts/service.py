@@ -29,7 +29,7 @@ from pointsman.prompts.schemas import (
 from pointsman.prompts.template import render
 from pointsman.prompts.writing import Content
 from pointsman.tools.specs import stored_tools
-from pointsman.web.paging import Page, decode_cursor, page_of
+from pointsman.web.paging import Int4, Page, decode_cursor, page_of
 
 Changed = Callable[[str], None]
 
@@ -94,7 +94,7 @@ class PromptService:
 
     async def list_versions(self, prompt_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[PromptVersionRead]:
         """Newest first."""
-        key = decode_cursor(cursor, int)
+        key = decode_cursor(cursor, Int4)
         async with self._db.reading() as session:
             await _require(session, prompt_id)
             rows = await queries.list_versions(session, prompt_id, before=key[0] if key else None, limit=limit + 1)

@@ -120,9 +120,16 @@ async def store_snapshot(connection: Connection, digest: str, data: bytes) -> No
     )
 
 
-async def let_go(connection: Connection, run_id: str, epoch: int) -> None:
-    """Leave one run to whoever takes it over."""
-    await connection.execute("UPDATE runs SET replica = NULL WHERE id = $1 AND epoch = $2 AND status = 'running'", run_id, epoch)
+async def let_go(connection: Connection, run_id: str, epoch: int, *, cancel: bool) -> None:
+    """Leave one run to whoever takes it over: to be driven on, or to be cancelled."""
+    await connection.execute(
+        """
+        UPDATE runs SET replica = NULL, cancel_requested = cancel_requested OR $3 WHERE id = $1 AND epoch = $2 AND status = 'running'
+        """,
+        run_id,
+        epoch,
+        cancel,
+    )
 
 
 async def leave(connection: Connection, replica: str) -> None:

@@ -49,8 +49,11 @@ class MemoryBook:
             return await recall(connection, self._scope)
 
     async def remember(self, call_id: str, content: str) -> str:
-        """Keep a fact; the id comes from the tool call, so that a repeated step after a crash writes nothing twice."""
-        memory_id = "mem_" + hashlib.sha256(f"{self._run_id}/{call_id}".encode()).hexdigest()[:22]
+        """Keep a fact; the id comes from the tool call, so that a repeated step after a crash writes nothing twice.
+
+        The content is part of it, because some providers number their calls anew in each answer.
+        """
+        memory_id = "mem_" + hashlib.sha256(f"{self._run_id}/{call_id}/{content}".encode()).hexdigest()[:22]
         async with self._db.connection() as connection:
             await queries.insert_memory(
                 connection,

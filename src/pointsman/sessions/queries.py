@@ -96,6 +96,11 @@ async def list_messages(connection: Connection, *, tenant: str, session_id: str,
     )
 
 
+async def lock_session(connection: Connection, tenant: str, session_id: str) -> None:
+    """Whoever else would change the session waits for the end of this transaction."""
+    await connection.execute("SELECT FROM sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant, session_id)
+
+
 async def lock_live_run(connection: Connection, tenant: str, session_id: str) -> str | None:
     """The run that is under way in the session."""
     return await connection.fetchval(
@@ -180,11 +185,13 @@ async def list_memories(
     )
 
 
-async def update_memory(connection: Connection, memory_id: str, tenant: str | None, content: str) -> Record | None:
-    """The memory with its new content."""
+async def update_memory(connection: Connection, memory_id: str, tenant: str | None, content: str | None) -> Record | None:
+    """The memory, with its new content if there is one."""
     return await connection.fetchrow(
         """
-        UPDATE memories SET content = $3, updated_at = clock_timestamp() WHERE id = $1 AND ($2::varchar IS NULL OR tenant_id = $2)
+        UPDATE memories SET content = coalesce($3::text, content),
+            updated_at = CASE WHEN $3 = content OR $3 IS NULL THEN updated_at ELSE clock_timestamp() END
+        WHERE id = $1 AND ($2::varchar IS NULL OR tenant_id = $2)
         RETURNING id, tenant_id, user_id, agent_id, content, run_id, created_at, updated_at
         """,
         memory_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from pointsman.kit.ids import ChosenId
 from pointsman.sessions.memory import LONGEST
@@ -61,4 +61,5 @@ class MemoryCreate(Body):
 class MemoryUpdate(Body):
     """A merge patch."""
 
-    content: Content
+    # The default is never read: `model_fields_set` says whether it was sent.
+    content: Content = Field(default_factory=str)

@@ -13,7 +13,7 @@ from pointsman.kit.principal import Principal
 from pointsman.sessions import queries
 from pointsman.sessions.errors import MemoryNotFound, SessionBusy, SessionNotFound
 from pointsman.sessions.schemas import MemoryCreate, MemoryRead, MemoryUpdate, MessageRead, SessionRead
-from pointsman.web.paging import Page, decode_cursor, page_of
+from pointsman.web.paging import Int4, Page, decode_cursor, page_of
 
 
 class SessionService:
@@ -43,7 +43,7 @@ class SessionService:
 
     async def list_messages(self, principal: Principal, session_id: str, *, limit: int, cursor: str | None) -> Page[MessageRead]:
         """Oldest first, those of unfinished and failed turns included."""
-        after: Any = decode_cursor(cursor, int, int)
+        after: Any = decode_cursor(cursor, int, Int4)
         async with self._db.connection() as connection:
             if await queries.find_session(connection, principal.tenant_key, session_id) is None:
                 raise _no_session(session_id)
@@ -53,6 +53,8 @@ class SessionService:
     async def delete_session(self, principal: Principal, session_id: str) -> None:
         """Truly, with its messages, runs and events. Refused while a turn is running."""
         async with self._db.connection() as connection, connection.transaction():
+            # The opening of a run touches this row first, so that no run begins between the look and the deletion.
+            await queries.lock_session(connection, principal.tenant_key, session_id)
             live = await queries.lock_live_run(connection, principal.tenant_key, session_id)
             if live is not None:
                 raise SessionBusy(f"Run {live} is under way in this session.", hint="Cancel it first, or wait for it.", run_id=live)
@@ -98,7 +100,8 @@ class MemoryService:
 
     async def update(self, principal: Principal, memory_id: str, body: MemoryUpdate) -> MemoryRead:
         async with self._db.connection() as connection:
-            row = await queries.update_memory(connection, memory_id, principal.visible_tenant, body.content)
+            content = body.content if "content" in body.model_fields_set else None
+            row = await queries.update_memory(connection, memory_id, principal.visible_tenant, content)
         return _memory(_found(row, memory_id))
 
     async def delete(self, principal: Principal, memory_id: str) -> None:
@@ -132,7 +135,8 @@ def _message(row: Record) -> MessageRead:
     parts: list[dict[str, Any]] = msgspec.json.decode(row["content"])["parts"]
     for part in parts:
         if part["type"] == "file":
-            part["size"] = len(part.pop("data")) * 3 // 4
+            data: str = part.pop("data")
+            part["size"] = len(data) * 3 // 4 - data[-2:].count("=")
     return MessageRead(
         run_id=row["run_id"],
         position=row["position"],

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from pointsman.kit.ids import is_chosen_id
 from pointsman.llm.port import ToolCall, ToolSpec
 from pointsman.sessions.memory import LONGEST, MemoryBook
 from pointsman.turns.loop import THINK_SPEC, thought_of
@@ -103,7 +104,7 @@ class _Memory:
     async def _forget(self, arguments: _MemoryArguments) -> ToolOutcome:
         if not arguments.id:
             return ToolOutcome("Give the `id` of the memory; `recall` lists them.", is_error=True)
-        if not await self._book.forget(arguments.id):
+        if not is_chosen_id(arguments.id) or not await self._book.forget(arguments.id):
             return ToolOutcome(f"There is no memory {arguments.id!r}; `recall` lists them.", is_error=True)
         return _json({"forgotten": arguments.id})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -30,7 +31,6 @@ from pointsman.turns.plan import THINK, TurnPlan, TurnState
 from pointsman.turns.ports import Recorder, Toolbox, ToolOutcome
 
 _CORRECTIONS = 2
-_TOOL_SECONDS = 60
 
 THINK_SPEC = ToolSpec(
     THINK,
@@ -66,13 +66,15 @@ async def run_turn(plan: TurnPlan, state: TurnState, models: ModelPort, toolbox:
             state.messages.append(answer.message)
             continue
         text = "".join(part.text for part in answer.message.parts if isinstance(part, Text))
-        complaint, output = _judge(plan, state, text)
-        if complaint is None:
+        rejection, output = _judge(plan, state, text)
+        if rejection is None:
             return TurnResult(answer, text, output)
         recorder.reset("the answer was not accepted")
-        note = UserMessage((Text(complaint),))
+        note = UserMessage((Text(rejection.complaint),))
         await recorder.model_step(answer, note)
         state.messages += [answer.message, note]
+        if rejection.end is not None:
+            raise rejection.end
 
 
 async def _ask(plan: TurnPlan, state: TurnState, models: ModelPort, toolbox: Toolbox, recorder: Recorder) -> ModelAnswer:
@@ -106,6 +108,8 @@ def _model_call(plan: TurnPlan, state: TurnState, toolbox: Toolbox) -> ModelCall
     if calls and settings.get("tool_choice") == "required":
         # It asks for a tool before the answer; kept up, there would never be an answer.
         settings = settings | {"tool_choice": "auto"}
+    if plan.think_most:
+        tools = tuple(tool for tool in tools if tool.name != THINK)
     if state.thoughts < plan.think_least:
         tools, settings = (THINK_SPEC,), settings | {"tool_choice": "required"}
     elif state.thoughts < plan.think_most:
@@ -124,26 +128,34 @@ def _model_call(plan: TurnPlan, state: TurnState, toolbox: Toolbox) -> ModelCall
     )
 
 
-def _judge(plan: TurnPlan, state: TurnState, text: str) -> tuple[str | None, Any]:
-    """Whether the answer may stand: a complaint for the model, or the parsed output."""
+@dataclass(frozen=True, slots=True)
+class _Rejection:
+    """Why an answer may not stand, told to the model; `end` once it was told often enough."""
+
+    complaint: str
+    end: Problem | None
+
+
+def _judge(plan: TurnPlan, state: TurnState, text: str) -> tuple[_Rejection | None, Any]:
+    """Whether the answer may stand: a rejection, or the parsed output."""
     if plan.think_most and state.thoughts < plan.think_least:
-        if state.corrections >= plan.think_least + _CORRECTIONS:
-            raise TooManySteps(f"The model did not use the {THINK} tool {plan.think_least} times, as the agent requires.")
-        return f"Do not answer yet: call the {THINK} tool with the next step of your reasoning.", None
+        end = TooManySteps(f"The model did not use the {THINK} tool {plan.think_least} times, as the agent requires.")
+        complaint = f"Do not answer yet: call the {THINK} tool with the next step of your reasoning."
+        return _Rejection(complaint, end if state.corrections >= plan.think_least + _CORRECTIONS else None), None
     if plan.output_schema is None:
         return None, None
     try:
         output = msgspec.json.decode(_bare(text))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         wrong = f"it is not JSON ({error})"
     else:
         errors = JsonSchema(plan.output_schema).errors(output)
         if not errors:
             return None, output
         wrong = "; ".join(f"{error.pointer or '/'}: {error.message}" for error in errors)
-    if state.corrections >= _CORRECTIONS:
-        raise OutputInvalid(f"The last answer did not match: {wrong}.")
-    return f"Your answer does not match the required schema: {wrong}. Answer again with the corrected JSON only.", None
+    end = OutputInvalid(f"The last answer did not match: {wrong}.")
+    complaint = f"Your answer does not match the required schema: {wrong}. Answer again with the corrected JSON only."
+    return _Rejection(complaint, end if state.corrections >= _CORRECTIONS else None), None
 
 
 def _bare(text: str) -> str:
@@ -155,29 +167,45 @@ def _bare(text: str) -> str:
 
 
 async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, toolbox: Toolbox, recorder: Recorder) -> None:
+    thinking = [call.id for call in calls if plan.think_most and call.name == THINK]
+    allowed = set(thinking[: max(0, plan.think_most - state.thoughts)])
+
     async def one(call: ToolCall) -> ToolResult:
-        outcome = _think(call) if plan.think_most and call.name == THINK else await _call_tool(call, toolbox)
+        if call.id in thinking:
+            outcome = _think(call, allowed=call.id in allowed)
+        else:
+            outcome = await _call_tool(call, toolbox, plan.tool_timeout)
         result = ToolResult(call.id, call.name, outcome.content, outcome.is_error)
         await recorder.tool_step(result)
         return result
 
-    state.messages.append(ToolMessage(tuple(await asyncio.gather(*(one(call) for call in calls)))))
+    tasks = [asyncio.create_task(one(call)) for call in calls]
+    try:
+        results = await asyncio.gather(*tasks)
+    finally:
+        # Where one cannot be recorded, the others must not go on behind the turn's back.
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    state.messages.append(ToolMessage(tuple(results)))
 
 
-async def _call_tool(call: ToolCall, toolbox: Toolbox) -> ToolOutcome:
+async def _call_tool(call: ToolCall, toolbox: Toolbox, timeout: timedelta) -> ToolOutcome:  # noqa: ASYNC109 - of the tool, not of ours
     if call.name not in {spec.name for spec in toolbox.specs}:
         names = ", ".join(spec.name for spec in toolbox.specs) or "none"
         return ToolOutcome(f"There is no tool {call.name!r}. Tools: {names}.", is_error=True)
     try:
-        async with asyncio.timeout(_TOOL_SECONDS):
+        async with asyncio.timeout(timeout.total_seconds()):
             return await toolbox.call(call)
     except TimeoutError:
-        return ToolOutcome(f"The tool did not return within {_TOOL_SECONDS} s.", is_error=True)
+        return ToolOutcome(f"The tool did not return within {timeout.total_seconds():g} s.", is_error=True)
     except Problem as problem:
         return ToolOutcome(problem.detail, is_error=True)
 
 
-def _think(call: ToolCall) -> ToolOutcome:
+def _think(call: ToolCall, *, allowed: bool) -> ToolOutcome:
+    if not allowed:
+        return ToolOutcome("You have thought enough: answer now.", is_error=True)
     if not thought_of(call):
         return ToolOutcome('Write your thought: {"thought": "..."}.', is_error=True)
     return ToolOutcome("Noted.")
@@ -187,5 +215,5 @@ def thought_of(call: ToolCall) -> str:
     """What the model wrote down with the think tool; empty when its arguments make no sense."""
     try:
         return msgspec.json.decode(call.args, type=dict[str, str]).get("thought", "")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeError):
         return ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from pointsman.llm.port import AssistantMessage, Message, Reasoning, ToolCall, ToolMessage, ToolResult, UserMessage
@@ -30,6 +32,7 @@ class TurnPlan:
     script: dict[str, Any] | None = None
     played: int = 0
     max_steps: int = 32
+    tool_timeout: timedelta = timedelta(seconds=60)
     stream: bool = True
 
 
@@ -65,11 +68,15 @@ class TurnState:
 
     def conversation(self, history: Iterable[Message]) -> tuple[Message, ...]:
         """What the model is shown: results of parallel tools, recorded one by one, stand in one message in the order of their calls."""
-        joined: list[Message] = list(history)
-        for message in self.messages:
+        joined: list[Message] = []
+        order: dict[str, int] = {}
+        for message in chain(history, self.messages):
             last = joined[-1] if joined else None
+            if isinstance(message, AssistantMessage):
+                order = {part.id: index for index, part in enumerate(message.parts) if isinstance(part, ToolCall)}
             if isinstance(message, ToolMessage) and isinstance(last, ToolMessage):
-                joined[-1] = ToolMessage(last.parts + message.parts)
+                parts = sorted(last.parts + message.parts, key=lambda part: order.get(part.id, len(order)))
+                joined[-1] = ToolMessage(tuple(parts))
             else:
                 joined.append(message)
         return tuple(joined)

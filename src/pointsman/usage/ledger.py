@@ -38,6 +38,9 @@ class UsageRow(NamedTuple):
         }
 
 
+_MOST = 2**31 - 1  # what the columns hold; a provider that reports more is not to cost us the row
+
+
 def columns(rows: Sequence[UsageRow]) -> list[list[Any]]:
     """The rows as parallel arrays for `unnest`, in the order of `UNNEST`."""
     usages = [row.spend.usage for row in rows]
@@ -50,15 +53,19 @@ def columns(rows: Sequence[UsageRow]) -> list[list[Any]]:
         [row.key_id for row in rows],
         [row.tenant_id for row in rows],
         [row.spend.model for row in rows],
-        [usage.prompt_tokens for usage in usages],
-        [usage.completion_tokens for usage in usages],
+        [_bounded(usage.prompt_tokens) for usage in usages],
+        [_bounded(usage.completion_tokens) for usage in usages],
         [usage.is_estimated for usage in usages],
-        [usage.cached_tokens for usage in usages],
-        [usage.cache_write_tokens for usage in usages],
-        [usage.reasoning_tokens for usage in usages],
+        [_bounded(usage.cached_tokens) for usage in usages],
+        [_bounded(usage.cache_write_tokens) for usage in usages],
+        [_bounded(usage.reasoning_tokens) for usage in usages],
         [row.cost for row in rows],
         [row.spend.latency_ms for row in rows],
     ]
+
+
+def _bounded(tokens: int) -> int:
+    return min(tokens, _MOST)
 
 
 TYPES = (
@@ -79,8 +86,8 @@ def counting(source: str) -> str:
         WHERE NOT EXISTS (SELECT FROM usage_details d WHERE d.run_id = s.run_id AND d.call = s.call)
     ), counted AS (
         INSERT INTO token_usage (id, agent_id, session_id, user_id, model, prompt_tokens, completion_tokens, total_tokens, is_estimated)
-        SELECT usage_id, agent_id, session_id, user_id, model, prompt_tokens, completion_tokens, prompt_tokens + completion_tokens,
-               is_estimated
+        SELECT usage_id, agent_id, session_id, user_id, model, prompt_tokens, completion_tokens,
+               least(prompt_tokens::bigint + completion_tokens, 2147483647)::int, is_estimated
         FROM spent
     ), detailed AS (
         INSERT INTO usage_details (usage_id, run_id, call, key_id, tenant_id, cached_tokens, cache_write_tokens, reasoning_tokens, cost,

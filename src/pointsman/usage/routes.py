@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse, Response
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, TypeAdapter
 
 from pointsman.usage.queries import Filters
 from pointsman.usage.schemas import UsageReport
@@ -16,6 +17,28 @@ from pointsman.web.deps import Caller, provided
 
 router = APIRouter(tags=["usage"])
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_SPAN = range(1970, 9999)  # within it a day can be added and any zone be turned into UTC
+
+
+def _when(value: Any) -> Any:
+    """Only the two written forms: a bare number is no moment, and midnight without a zone is no day."""
+    if not isinstance(value, str):
+        return value
+    if _DAY.fullmatch(value):
+        return dt.date.fromisoformat(value)
+    if not _DAY.match(value) or "T" not in value.upper():
+        raise ValueError("This is neither a day (2026-01-31) nor a moment with its zone (2026-01-31T12:00:00Z).")
+    return TypeAdapter(AwareDatetime).validate_python(value)
+
+
+def _within(value: dt.date) -> dt.date:
+    if value.year not in _SPAN:
+        raise ValueError(f"The year must be from {_SPAN.start} to {_SPAN.stop - 1}.")
+    return value
+
+
+When = Annotated[AwareDatetime | dt.date, BeforeValidator(_when), AfterValidator(_within)]
 Filter = Annotated[str | None, Query(max_length=255)]
 
 
@@ -23,10 +46,8 @@ Filter = Annotated[str | None, Query(max_length=255)]
 async def report_usage(
     usage: Annotated[UsageService, Depends(provided(UsageService))],
     caller: Caller,
-    since: Annotated[AwareDatetime | dt.date | None, Query(alias="from", description="First moment (RFC 3339) or day (UTC).")] = None,
-    until: Annotated[
-        AwareDatetime | dt.date | None, Query(alias="to", description="First moment after the report, or its last day (UTC).")
-    ] = None,
+    since: Annotated[When | None, Query(alias="from", description="First moment (RFC 3339) or day (UTC).")] = None,
+    until: Annotated[When | None, Query(alias="to", description="First moment after the report, or its last day (UTC).")] = None,
     agent_id: Filter = None,
     user_id: Filter = None,
     session_id: Filter = None,

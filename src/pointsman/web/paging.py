@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from pointsman.kit.problems import FieldError, InvalidRequest
 
+Int4 = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # an INTEGER column in a cursor
 _FIRST_YEAR = 1970
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ def _refuse_unstorable(keys: tuple[Any, ...]) -> None:
     for key in keys:
         if isinstance(key, str) and "\x00" in key:
             raise ValueError("NUL")
-        if isinstance(key, int) and not -(2**31) <= key < 2**63:
+        if isinstance(key, int) and not 0 <= key < 2**63:
             raise ValueError("out of range")
         if isinstance(key, dt.datetime) and (key.tzinfo is None or not _FIRST_YEAR <= key.year < dt.MAXYEAR):
             raise ValueError("out of range")

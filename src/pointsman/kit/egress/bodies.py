@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from pointsman.kit.egress.errors import EgressFailed, EgressTooLarge
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _CHUNK = 65_536
 _PLAIN = frozenset(("", "identity"))

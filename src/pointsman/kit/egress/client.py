@@ -7,9 +7,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-
-import aiohttp
-from yarl import URL
+from typing import TYPE_CHECKING
 
 from pointsman.kit.egress.addresses import AllowList
 from pointsman.kit.egress.bodies import read_body
@@ -17,11 +15,13 @@ from pointsman.kit.egress.errors import EgressFailed, EgressMediaTypeRefused, Eg
 from pointsman.kit.egress.names import CheckedNames, Resolver, SystemResolver, may_connect, no_public_address
 from pointsman.kit.egress.urls import Target, follow_url, parse_url
 
+if TYPE_CHECKING:
+    import aiohttp
+
 Accept = Callable[[str], bool] | Sequence[str]
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _CONNECTIONS = 64
-_Session = aiohttp.ClientSession  # noqa: TID251 - this is the one place
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Egress:
         self._connect_timeout = connect_timeout
         self._max_redirects = max_redirects
         self._ssl_context = ssl_context
-        self._opened: _Session | None = None
+        self._opened: aiohttp.ClientSession | None = None  # noqa: TID251 - its name
 
     def check_url(self, url: str) -> None:
         """Refuse what can be refused without asking anybody: for use when a URL is stored. Raises EgressRefused."""
@@ -67,6 +67,8 @@ class Egress:
         `accept` is a list of media types (`image/*` too) or decides itself. Raises EgressRefused, EgressMediaTypeRefused,
         EgressTooLarge, EgressFailed (also for an answer other than 2xx) and EgressTimeout.
         """
+        import aiohttp  # noqa: PLC0415 - a third of a second that the start need not wait for
+
         target = parse_url(url)
         self._check(target)
         try:
@@ -84,6 +86,8 @@ class Egress:
         await self._names.close()
 
     async def _follow(self, target: Target, max_bytes: int, accept: Accept) -> Fetched:
+        from yarl import URL  # noqa: PLC0415 - comes with aiohttp
+
         for _ in range(self._max_redirects + 1):
             async with self._session().get(URL(target.url, encoded=True), allow_redirects=False, headers=_headers(accept)) as response:
                 location = response.headers.get("Location")
@@ -102,16 +106,18 @@ class Egress:
         if target.address is not None and not may_connect(target.address, self._allow):
             raise no_public_address()
 
-    def _session(self) -> _Session:
+    def _session(self) -> aiohttp.ClientSession:  # noqa: TID251 - its name
+        import aiohttp  # noqa: PLC0415 - see `fetch`
+
         if self._opened is None:
             connector = aiohttp.TCPConnector(
-                resolver=self._names,
+                resolver=self._names,  # pyright: ignore[reportArgumentType] - as the base class, which only loads with the library
                 use_dns_cache=False,
                 force_close=True,
                 limit=_CONNECTIONS,
                 ssl=self._ssl_context or True,
             )
-            self._opened = _Session(
+            self._opened = aiohttp.ClientSession(  # noqa: TID251 - this is the one place
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout.total_seconds()),
@@ -143,6 +149,8 @@ def _headers(accept: Accept) -> dict[str, str]:
 
 
 def _failed(error: Exception) -> EgressFailed:
+    import aiohttp  # noqa: PLC0415 - see `fetch`
+
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return EgressFailed("The URL's host has no certificate that is trusted for its name, or does not speak TLS.")

@@ -7,12 +7,13 @@ import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
-from typing import Protocol
-
-from aiohttp.abc import AbstractResolver, ResolveResult
+from typing import TYPE_CHECKING, Protocol
 
 from pointsman.kit.egress.addresses import Address, AllowList, belongs_to_this_host, is_public
 from pointsman.kit.egress.errors import EgressRefused
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
 
 _ABSENT = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME), getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME)}
 
@@ -52,7 +53,7 @@ class SystemResolver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class CheckedNames(AbstractResolver):
+class CheckedNames:
     """What the HTTP client gets as its resolver: it only ever learns addresses that it may connect to."""
 
     def __init__(self, names: Resolver, allow: AllowList) -> None:
@@ -90,4 +91,11 @@ def _lookup(host: str) -> list[str]:
 
 def _result(host: str, address: Address, port: int) -> ResolveResult:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    return ResolveResult(hostname=host, host=str(address), port=port, family=family, proto=socket.IPPROTO_TCP, flags=socket.AI_NUMERICHOST)
+    return {
+        "hostname": host,
+        "host": str(address),
+        "port": port,
+        "family": family,
+        "proto": socket.IPPROTO_TCP,
+        "flags": socket.AI_NUMERICHOST,
+    }

@@ -13,6 +13,7 @@ from pydantic_ai.providers.anthropic import AnthropicProvider
 
 from pointsman.llm.connections import open_client
 from pointsman.llm.names import Provider
+from pointsman.llm.port import ModelCall
 from pointsman.llm.providers.adapter import SdkAdapter
 from pointsman.llm.providers.rehearsal import rehearse
 

@@ -1,0 +1,69 @@
+"""How a run sounds in a terminal: its text as it comes, its tools, its tokens, and what a restart took back."""
+
+from __future__ import annotations
+
+import sys
+
+from pointsman.cli.output import plain, say, style
+from pointsman.client import Event, ProblemResponse, Transcript
+
+_BAD_GATEWAY = 502
+
+
+class Speaker:
+    """Prints the events of one run. Through a pipe only whole messages are printed, since what was printed cannot be taken back."""
+
+    def __init__(self) -> None:
+        self.transcript = Transcript()
+        self.run_id: str | None = None
+        self.failure: ProblemResponse | None = None
+        self._live = sys.stdout.isatty()
+        self._open = False
+
+    def take(self, event: Event, *, silent: bool = False) -> None:
+        """Print what an event adds; with `silent` only remember it."""
+        self.run_id = event.data.get("run_id", self.run_id)
+        added = self.transcript.take(event)
+        if event.name == "run.failed":
+            self.failure = ProblemResponse(_BAD_GATEWAY, event.data["error"])
+        if not silent:
+            self._print(event, added)
+
+    def end(self) -> None:
+        """End the line that is open."""
+        if self._open:
+            self._write("\n")
+            self._open = False
+
+    def _print(self, event: Event, added: str) -> None:
+        data = event.data
+        match event.name:
+            case "message.delta" if self._live:
+                self._write(added)
+                self._open = True
+            case "message.completed":
+                if not self._live:
+                    self._write(data["text"])
+                self._open = True
+                self.end()
+            case "message.reset":
+                self.end()
+                say(style("(the model begins this message again)", "dim"))
+            case "tool.called":
+                self.end()
+                arguments = ", ".join(f"{name}={value!r}" for name, value in data["args"].items())
+                say(style(f"→ {data['name']}({arguments})", "dim"))
+            case "run.completed":
+                self.end()
+                usage = data["usage"]
+                cost = "" if not usage["cost"] else f", ${usage['cost']:.6f}"
+                say(style(f"[{data['model']}: {usage['prompt_tokens']} + {usage['completion_tokens']} tokens{cost}]", "dim"))
+            case "run.failed" | "run.cancelled":
+                self.end()
+                say(style(f"[{event.name} {self.run_id}]", "dim"))
+            case _:
+                pass
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(plain(text, sys.stdout))
+        sys.stdout.flush()

@@ -1,0 +1,21 @@
+"""`pointsman up`."""
+
+from __future__ import annotations
+
+import typer
+
+from pointsman.cli.configuration import read_settings
+from pointsman.cli.gateway import run_gateway
+from pointsman.cli.options import DataDir, Host, Port
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def up(*, data_dir: DataDir = None, host: Host = None, port: Port = None) -> None:
+    """Start everything in one place: the database (embedded unless POINTSMAN_DATABASE__URL names a server), its migrations, and HTTP.
+
+    At the very first start an admin key is made, kept in the data directory (admin-key), and shown if this is a terminal.
+    The gateway is ready when GET /readyz answers 200. Ctrl-C and SIGTERM drain and stop everything, the database too.
+    """
+    run_gateway(read_settings(data_dir=data_dir, host=host, port=port), alone=True)

@@ -1,0 +1,195 @@
+"""Every route × {no key, wrong scope, other tenant, right key}, from the routes themselves: a new one without an example fails here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from edge_scene import client_of, make_key
+
+from pointsman.api.app import create_app, flatten
+from pointsman.api.door import Door
+from pointsman.api.policies import POLICIES, shape
+from pointsman.api.routing import Endpoint, RouteTable
+from pointsman.bootstrap import Gateway, routers
+from pointsman.kit.db import Connection
+from pointsman.settings import Settings
+
+ENDPOINTS = [endpoint for endpoint in RouteTable(flatten(routers())).endpoints if not endpoint.policy.public]
+CONFIG = {"model": "scripted:echo"}
+
+# A body for each route that takes one; `{owned}` and the like are the ids of the scene.
+BODIES: dict[str, Any] = {
+    "POST /v2/prompts": {"id": "new", "name": "New", "template": "Hello {name}"},
+    "PATCH /v2/prompts/{}": {"name": "Renamed"},
+    "POST /v2/prompts/{}/rollback": {"version": 1},
+    "PUT /v2/prompts/{}/labels/{}": {"version": 1},
+    "POST /v2/prompts/{}/render": {"variables": {}},
+    "POST /v2/agents": {"id": "new", "name": "New", "template": "Hello", "config": CONFIG},
+    "PATCH /v2/agents/{}": {"name": "Renamed"},
+    "POST /v2/agents/{}/chat": {"message": "Hello", "user_id": "u1"},
+    "POST /v2/memories": {"user_id": "u1", "agent_id": "support", "content": "Likes tea."},
+    "PATCH /v2/memories/{}": {"content": "Likes coffee."},
+    "POST /v2/keys": {"name": "new", "scopes": ["keys:write"]},
+    "PATCH /v2/keys/{}": {"name": "renamed"},
+    "POST /v2/keys/{}/rotate": {},
+}
+QUERIES = {"GET /v2/prompts/{}/diff": "?from=1&to=2"}
+# What belongs to a tenant; everything else with an id is the operator's catalogue, which all tenants share.
+OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/")
+OPERATORS_ONLY = {"GET /v2/audit/verify"}
+LISTS = ("/v2/runs", "/v2/sessions", "/v2/memories", "/v2/keys", "/v2/audit", "/v2/usage")
+
+
+@dataclass
+class Scene:
+    """A catalogue, and objects of the tenant acme."""
+
+    app: Door
+    owner: Connection
+    ids: dict[str, str]
+
+    async def key(self, *scopes: str, tenant: str | None = "acme") -> str:
+        return await make_key(self.owner, *scopes, owner_id=tenant)
+
+    def path(self, endpoint: Endpoint, *, missing: bool = False) -> str:
+        """A path to objects that exist; with `missing`, to ones of the same form that do not."""
+        noun = endpoint.template.split("/")[2]
+        first = {"runs": "run_0000000000000000000000", "keys": "2000000000"}.get(noun, "none-such") if missing else self.ids.get(noun, "")
+        values = iter([first, "1" if "versions" in endpoint.template else "production"])
+        return re.sub(r"\{[^}]+\}", lambda _: next(values), endpoint.template) + QUERIES.get(name_of(endpoint), "")
+
+    async def call(self, endpoint: Endpoint, key: str | None, *, missing: bool = False) -> httpx.Response:
+        body = BODIES.get(name_of(endpoint)) if endpoint.takes_json else None
+        async with client_of(self.app, key) as client:
+            return await client.request(endpoint.method, self.path(endpoint, missing=missing), json=body)
+
+
+def name_of(endpoint: Endpoint) -> str:
+    return shape(endpoint.method, endpoint.template)
+
+
+def ids_of(endpoint: Endpoint) -> str:
+    return f"{endpoint.method} {endpoint.template}"
+
+
+each_route = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=ids_of)
+
+
+@pytest.fixture
+async def scene(settings: Settings, dsn: str, owner: Connection) -> AsyncGenerator[Scene]:
+    gateway = await Gateway.open(settings, dsn)
+    await gateway.start()
+    try:
+        app = create_app(gateway, routers())
+        yield Scene(app, owner, await _objects(app, owner))
+    finally:
+        await gateway.close()
+
+
+async def _objects(app: Door, owner: Connection) -> dict[str, str]:
+    operator = await make_key(owner, "admin")
+    tenant = await make_key(owner, "admin", owner_id="acme")
+    async with client_of(app, operator) as client:
+        await _made(client, "/v2/prompts", id="greeting", name="Greeting", template="One")
+        await client.patch("/v2/prompts/greeting", json={"template": "Two"})
+        await client.put("/v2/prompts/greeting/labels/production", json={"version": 1})
+        await _made(client, "/v2/agents", id="support", name="Support", prompt_service_id="greeting", config=CONFIG)
+    async with client_of(app, tenant) as client:
+        run = await _made(client, "/v2/agents/support/chat", message="Hello", user_id="u1", session_id="talk")
+        memory = await _made(client, "/v2/memories", user_id="u1", agent_id="support", content="Likes tea.")
+        key = await _made(client, "/v2/keys", name="a key of acme", scopes=["keys:write"])
+    return {
+        "prompts": "greeting",
+        "agents": "support",
+        "runs": run["run_id"],
+        "sessions": "talk",
+        "memories": memory["id"],
+        "keys": str(key["id"]),
+    }
+
+
+async def _made(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
+    answer = await client.post(path, json=body)
+    assert answer.status_code in {200, 201}, answer.text
+    return answer.json()
+
+
+def test_every_route_that_takes_a_body_has_an_example() -> None:
+    missing = [name_of(endpoint) for endpoint in ENDPOINTS if endpoint.takes_json and name_of(endpoint) not in BODIES]
+    assert not missing, f"add a body to BODIES for {missing}"
+
+
+def test_every_policy_has_a_route() -> None:
+    served = {name_of(endpoint) for endpoint in RouteTable(flatten(routers())).endpoints}
+    ours = {"GET /livez", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /problems/{}"}
+    assert {shape(*name.split(" ", 1)) for name in POLICIES} - ours - served == set()
+
+
+async def test_without_a_key_no_route_answers(scene: Scene) -> None:
+    for endpoint in ENDPOINTS:
+        answer = await scene.call(endpoint, None)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), ids_of(endpoint)
+
+
+async def test_without_the_scope_no_route_answers(scene: Scene) -> None:
+    every = {scope for endpoint in ENDPOINTS for scope in endpoint.policy.scopes}
+    for endpoint in ENDPOINTS:
+        if endpoint.policy.scopes:
+            key = await scene.key(*sorted(every - set(endpoint.policy.scopes)))
+            answer = await scene.call(endpoint, key)
+            assert (answer.status_code, answer.json()["code"]) == (403, "scope-missing"), ids_of(endpoint)
+
+
+async def test_another_tenants_object_looks_like_one_that_does_not_exist(scene: Scene) -> None:
+    for endpoint in ENDPOINTS:
+        if endpoint.template.startswith(OWNED):
+            for key in (await scene.key("admin", tenant="other"), await _operator_within(scene)):
+                there, nowhere = [await _fetched(scene, endpoint, key, missing=missing) for missing in (False, True)]
+                assert there == nowhere, ids_of(endpoint)
+                # Deleting can be repeated, so that it answers the same for what never was; below, nothing is gone.
+                assert there[0] == (204 if endpoint.method == "DELETE" and there[0] == 204 else 404), (ids_of(endpoint), there)
+    for endpoint in ENDPOINTS:
+        if endpoint.method == "GET" and endpoint.template.startswith(OWNED):
+            answer = await scene.call(endpoint, await scene.key("admin"))
+            assert answer.status_code == 200, ids_of(endpoint)
+
+
+async def test_lists_show_nothing_of_another_tenant(scene: Scene) -> None:
+    stranger = await scene.key("admin", tenant="other")
+    async with client_of(scene.app, stranger) as client:
+        for path in LISTS:
+            text = (await client.get(path)).text
+            assert "acme" not in text, (path, text)
+            assert not [found for found in scene.ids.values() if len(found) > 3 and f'"{found}"' in text], (path, text)
+
+
+@each_route
+async def test_the_right_key_is_let_in_by_each_of_its_scopes(scene: Scene, endpoint: Endpoint) -> None:
+    for scope in endpoint.policy.scopes or ("agents:read",):
+        key = await scene.key(scope, tenant=None if name_of(endpoint) in OPERATORS_ONLY else "acme")
+        answer = await scene.call(endpoint, key)
+        # A run that has ended can be neither cancelled nor resumed, and the second scope's turn may find the first one's work done.
+        assert answer.status_code in {200, 201, 204, 409}, (scope, answer.text)
+        if answer.headers.get("content-type") == "application/json":
+            json.loads(answer.content)
+
+
+async def _operator_within(scene: Scene) -> dict[str, str]:
+    """An operator that works in another tenant sees that one only."""
+    return {"x-api-key": await scene.key("admin", tenant=None), "x-pointsman-tenant": "other"}
+
+
+async def _fetched(scene: Scene, endpoint: Endpoint, key: str | dict[str, str], *, missing: bool) -> tuple[int, str]:
+    headers = key if isinstance(key, dict) else {"x-api-key": key}
+    body = BODIES.get(name_of(endpoint)) if endpoint.takes_json else None
+    path = scene.path(endpoint, missing=missing)
+    async with client_of(scene.app) as client:
+        answer = await client.request(endpoint.method, path, json=body, headers={**headers, "x-request-id": "same"})
+    named = path.partition("?")[0].split("/")[3]
+    return answer.status_code, answer.text.replace(named, "ID")
