@@ -246,20 +246,20 @@ def _section_names(prefix: str, section: type[_Section]) -> dict[str, str]:
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = variable_names()
     for name in environment:
-        upper = name.upper()  # variables are read whatever their case
-        if not upper.startswith(PREFIX) or name in _CLIENT_ONLY:
+        if not name.upper().startswith(PREFIX) or name in _CLIENT_ONLY:
             continue
-        provider = re.match(r"POINTSMAN_PROVIDERS__([^_]+(?:_[^_]+)*)__", upper)
-        generic = upper.replace(provider[1], "<NAME>", 1) if provider else upper
+        generic, provider = _generic(name.upper())  # variables are read whatever their case
         if generic in known:
             continue
         close = difflib.get_close_matches(generic, known, n=1)
-        hint = (
-            f"Did you mean {close[0].replace('<NAME>', provider[1] if provider else '<NAME>')}?"
-            if close
-            else "`pointsman doctor` lists the known settings."
-        )
+        hint = f"Did you mean {close[0].replace('<NAME>', provider)}?" if close else "`pointsman doctor` lists the known settings."
         raise SettingsInvalid(f"Unknown setting {name}. {hint}", hint=hint)
+
+
+def _generic(name: str) -> tuple[str, str]:
+    """A variable as `variable_names` has it, and the provider whose name it holds."""
+    found = re.match(rf"({PREFIX}PROVIDERS__)([^_]+(?:_[^_]+)*)(?=__)", name)
+    return (f"{found[1]}<NAME>{name[found.end() :]}", found[2]) if found else (name, "<NAME>")
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

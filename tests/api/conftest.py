@@ -14,7 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves
 
 from edge_scene import SmallGateway, client_of, make_app, make_key
 
+from pointsman.api.app import create_app
 from pointsman.api.door import Door
+from pointsman.bootstrap import Gateway, routers
 from pointsman.kit import log
 from pointsman.kit.db import Connection, Database
 from pointsman.settings import Settings
@@ -55,3 +57,14 @@ async def stranger(app: Door) -> AsyncGenerator[httpx.AsyncClient]:
     """Calls without a key."""
     async with client_of(app) as client:
         yield client
+
+
+@pytest.fixture
+async def whole(settings: Settings, dsn: str) -> AsyncGenerator[Door]:
+    """The whole product's application, with everything running behind it."""
+    gateway = await Gateway.open(settings, dsn)
+    await gateway.start()
+    try:
+        yield create_app(gateway, routers())
+    finally:
+        await gateway.close()

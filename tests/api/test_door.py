@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncGenerator
 
+import anyio
 import httpx
 import pytest
 from edge_scene import SmallGateway, client_of, make_app, make_key
@@ -52,7 +53,7 @@ async def test_the_other_header_works_too(stranger: httpx.AsyncClient, admin: st
     ],
 )
 async def test_without_a_good_key_nothing_is_served(stranger: httpx.AsyncClient, gateway: SmallGateway, headers: dict[str, str]) -> None:
-    sent = {name: value.encode("latin-1") for name, value in headers.items()}
+    sent = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     answer = await stranger.post("/v2/notes", json={"text": "one"}, headers=sent)
     assert code_of(answer) == (401, "unauthenticated")
     assert answer.headers["www-authenticate"] == 'Bearer realm="pointsman"'
@@ -211,7 +212,7 @@ async def test_a_large_body_is_refused_before_anybody_is_asked_who_sends_it(sett
     small = settings.model_copy(update={"limits": LimitSettings(body_bytes=1024, chat_body_bytes=4096)})
     gateway = SmallGateway(small, db)
 
-    async def chunks() -> Any:
+    async def chunks() -> AsyncGenerator[bytes]:
         yield b'{"text":"'
         for _ in range(100):
             yield b"x" * 100
@@ -246,8 +247,6 @@ async def test_past_the_bound_of_requests_a_problem_is_answered_at_once(settings
     gateway = SmallGateway(settings.model_copy(update={"limits": LimitSettings(connections=1)}), db)
     gateway.notes.hold.clear()
     async with client_of(make_app(gateway), admin) as client:
-        import anyio
-
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: client.post("/v2/notes", json={"text": "held"}))
             await anyio.wait_all_tasks_blocked()

@@ -6,6 +6,8 @@ import asyncio
 import re
 import signal
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -112,10 +114,9 @@ async def test_a_reader_that_does_not_read_is_dropped(dsn: str, tmp_path: Path) 
                     break
             assert "stream.reader_too_slow" in server.log.read_text()
             stuck.settimeout(5)
-            with pytest.raises(ConnectionError):
+            with suppress(ConnectionError):
                 while stuck.recv(65536):
                     pass
-                raise ConnectionResetError
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ async def test_what_the_parser_cannot_read_is_answered_by_a_problem(server: Serv
 
 
 @pytest.fixture
-async def server(dsn: str, tmp_path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201
+async def server(dsn: str, tmp_path: Path) -> AsyncGenerator[Server]:
     async with serving(dsn, tmp_path) as server:
         yield server
 
@@ -153,8 +154,8 @@ async def test_a_refused_body_is_let_in_far_enough_for_its_answer_to_be_read(ser
     answer = await server.say(head + b"Transfer-Encoding: chunked\r\n\r\n", chunked, until_end=False)
     assert answer.startswith(b"HTTP/1.1 413"), answer[:100]
     # The connection goes on after a body that nobody wanted.
-    again = b"POST /v2/notes HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0123456789GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answer = await server.say(again)
+    unwanted = b"POST /v2/notes HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0123456789"
+    answer = await server.say(unwanted + b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 401")
     assert b"HTTP/1.1 200" in answer
 

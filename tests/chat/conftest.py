@@ -69,6 +69,11 @@ def second_replica(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Ge
         gateway.stop()
 
 
+@pytest.fixture(autouse=True)
+def _fresh_ledger(scene: Scene) -> None:
+    scene.upstream.reset()
+
+
 @pytest.fixture
 async def caller(scene: Scene) -> AsyncGenerator[Caller]:
     """An operator."""
@@ -101,7 +106,7 @@ _TALK = ["sessions:read", "sessions:write", "memories:read", "memories:write", "
 
 
 def _settings(folder: Path, upstream: Upstream) -> dict[str, Any]:
-    limits = {"first_byte": timedelta(seconds=1), "idle": timedelta(seconds=1)}
+    limits = {"first_byte": timedelta(seconds=1), "idle": timedelta(seconds=1), "total": timedelta(seconds=3)}
     return {
         "data_dir": folder / "data",
         "port": 0,

@@ -64,7 +64,8 @@ async def test_a_file_from_an_allowed_host_reaches_the_model(scene: Scene, calle
         ("http://127.0.0.2:{port}/away", 422, "egress-refused"),
         ("file:///etc/passwd", 422, "egress-refused"),
         ("http://127.0.0.2:{port}/page", 422, "egress-media-type"),
-        ("http://127.0.0.2:9/picture", 502, "egress-failed"),
+        ("http://127.0.0.2:9/picture", 422, "egress-refused"),
+        ("http://127.0.0.2:59999/picture", 502, "egress-failed"),
     ],
 )
 async def test_other_addresses_are_refused(scene: Scene, caller: Caller, port: int, url: str, status: int, code: str) -> None:

@@ -70,10 +70,10 @@ async def test_a_setting_that_nobody_knows_or_out_of_range_is_refused_by_name(ca
 async def test_variables_fill_the_prompt_and_nothing_else(scene: Scene, caller: Caller, model: str, streamed: bool) -> None:
     word = unique("variables")
     agent = await caller.agent(model=model, template="Talk like a {role} on {day}. Keep {braces} and {{these}}.")
-    variables = {"role": "{day} pirate", "day": 7, "braces": "them"}
+    variables = {"role": "{day} pirate", "day": 7, "braces": "them", "these": "{role}"}
     turn = await take_turn(caller, agent, word, streamed=streamed, variables=variables)
     sent = json.dumps(scene.asked(word)[0]["body"])
-    assert "Talk like a {day} pirate on 7. Keep them" in sent
+    assert "Talk like a {day} pirate on 7. Keep them and {{role}}." in sent
     assert (await caller.get(f"/v2/runs/{turn.run_id}"))["request"]["variables"] == variables
 
 
@@ -207,7 +207,7 @@ async def test_a_model_without_reasoning_thinks_with_a_tool_at_least_and_at_most
     asked = scene.asked(word)
     offered = [[tool["function"]["name"] for tool in entry["body"].get("tools", [])] for entry in asked]
     assert offered == [["think"], ["think"], ["think"], []], "offered until the most steps are taken"
-    assert [entry["body"].get("tool_choice") for entry in asked][:2] == ["required", "required"], "until the least steps are taken"
+    assert asked[0]["body"]["tool_choice"] == "required"
     assert turn.answer["content"] == "tok0 tok1 "
     assert len(await scene.usage_of(turn.run_id)) == 4
     messages = (await caller.get(f"/v2/sessions/{turn.answer['session_id']}/messages"))["items"]

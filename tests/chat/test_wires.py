@@ -25,7 +25,7 @@ CITY = {
 
 async def assert_counted(scene: Scene, run_id: str, word: str, calls: int) -> list[dict[str, Any]]:
     """One row a model call, equal to what the upstream reported; the ledger's lines."""
-    asked = [entry for entry in scene.upstream.settled() if word in json.dumps(entry["body"])]
+    asked = [entry for entry in scene.upstream.ledger() if word in json.dumps(entry["body"])]
     assert len(asked) == calls
     assert await scene.usage_of(run_id) == [{**entry["usage"], "is_estimated": False} for entry in asked]
     return asked

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # pytest's importlib mode leaves `tests` unfindable
+
+from tests.access.access_scene import Line
 
 from pointsman.kit.egress import Egress
 
@@ -119,3 +125,12 @@ async def net() -> AsyncGenerator[Net]:
         public = await stack.enter_async_context(listening(Listener(PUBLIC)))
         internal = [await stack.enter_async_context(listening(Listener(host, public.port))) for host in (INTERNAL, "127.0.0.3", "::1")]
         yield Net(public, internal, names)
+
+
+@pytest.fixture
+async def line(dsn: str, tmp_path: Path) -> AsyncGenerator[Line]:
+    """A way to the test's database that can be cut and held up."""
+    line = Line(dsn, tmp_path)
+    await line.mend()
+    yield line
+    await line.cut()

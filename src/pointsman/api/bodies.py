@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 from starlette.types import Message, Receive
 
-from pointsman.api.problems import BodyTooLarge, MalformedRequest, UnsupportedMediaType
+from pointsman.api.problems import BodyTooLarge, UnsupportedMediaType
 from pointsman.api.scanning import scan
 from pointsman.kit.problems import FieldError, InvalidRequest
 
-SLOWEST_SECONDS = 120
 # Above this a scan takes milliseconds, in which other requests should have their turns.
 _SCANNED_IN_PLACE = 262_144
 
@@ -28,23 +27,22 @@ def refuse_declared(headers: Mapping[bytes, bytes], limit: int) -> None:
 
 
 async def read(receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises BodyTooLarge as soon as it is longer than `limit`, ClientGone when it ends early."""
+    """The whole body. Raises BodyTooLarge as soon as it is longer than `limit`, ClientGone when it ends early.
+
+    How long it may take is the server's to bound (`api.protocol`): a timer here would cost each request more than the reading.
+    """
     parts: list[bytes] = []
     size = 0
     more = True
-    try:
-        async with asyncio.timeout(SLOWEST_SECONDS):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                more = message.get("more_body", False)
-                if size > limit:
-                    raise _too_large(limit)
-    except TimeoutError:
-        raise MalformedRequest(f"The body was not complete after {SLOWEST_SECONDS} seconds.") from None
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        more = message.get("more_body", False)
+        if size > limit:
+            raise _too_large(limit)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

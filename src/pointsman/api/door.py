@@ -23,7 +23,6 @@ from pointsman.api.exchange import Exchange, refuse_repeated
 from pointsman.api.ports import Gateway
 from pointsman.api.problems import BodyTooLarge, MethodNotAllowed, render, translate
 from pointsman.api.routing import Endpoint, RouteTable
-from pointsman.kit.log import bound
 from pointsman.kit.principal import Principal
 from pointsman.kit.problems import InternalProblem, Kind, NotFound, Problem
 from pointsman.web.deps import PRINCIPAL, SERVICES
@@ -69,6 +68,7 @@ class Door:
         self._authenticator = _service(gateway, Authenticator)
         self._hourly = _service(gateway, HourlyLimit)
         self._idempotency = Idempotency(gateway.db, gateway.keyring)
+        self._log = structlog.get_logger().bind()
         self._under_way = 0
         self._state = {SERVICES: gateway.services}
 
@@ -77,18 +77,20 @@ class Door:
             await _refuse_protocol(scope, send)
             return
         exchange = Exchange(scope, send)
-        with bound(request_id=exchange.request_id):
-            try:
-                await self._answer(exchange, scope, receive)
-            except bodies.ClientGone:
-                exchange.gone = True
-            except asyncio.CancelledError:
-                # The server ends its requests when the time to drain is over; this is the last frame of the request's task.
-                await self._fail(Stopping(retry_after=1), exchange, exchange.send)
-            except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer and the log the reason
-                await self._fail(error, exchange, exchange.send)
-            finally:
-                self._tell(exchange, scope)
+        # The server gives each request a task, and with it a context, of its own: there is nothing to unbind.
+        structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+        try:
+            await self._answer(exchange, scope, receive)
+        except bodies.ClientGone:
+            # Nobody is there to be answered; it is told below without a status.
+            pass
+        except asyncio.CancelledError:
+            # The server ends its requests when the time to drain is over; this is the last frame of the request's task.
+            await self._fail(Stopping(retry_after=1), exchange, exchange.send)
+        except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer and the log the reason
+            await self._fail(error, exchange, exchange.send)
+        finally:
+            self._tell(exchange, scope)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         raw_path = request_line.check(scope)
@@ -199,7 +201,7 @@ class Door:
 
     def _tell(self, exchange: Exchange, scope: Scope) -> None:
         self._gateway.metrics.http(exchange.template, scope["method"], exchange.status or 499, exchange.seconds)
-        tell = log.debug if exchange.template in _SELDOM_NEWS and exchange.status < 400 else log.info
+        tell = self._log.debug if exchange.template in _SELDOM_NEWS and exchange.status < 400 else self._log.info
         tell(
             "http.answered",
             method=scope["method"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import re
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 from starlette.types import Message, Scope, Send
 
 from pointsman.api.problems import MalformedRequest
-from pointsman.kit.ids import new_id
 
 Header = tuple[bytes, bytes]
 
@@ -37,7 +37,6 @@ class Exchange:
         "began",
         "done",
         "extra",
-        "gone",
         "headers",
         "key_id",
         "request_id",
@@ -58,7 +57,6 @@ class Exchange:
         self.status = 0
         self.size = 0
         self.done = False
-        self.gone = False
         self._send = send
         self._head_only = scope["method"] == "HEAD"
 
@@ -112,6 +110,11 @@ def refuse_repeated(headers: Iterable[Header]) -> None:
             seen.add(name)
 
 
+def new_request_id() -> str:
+    """Random; one is made for each request, so it is made in the quickest way."""
+    return "req_" + secrets.token_hex(12)
+
+
 def _request_id(headers: Mapping[bytes, Any]) -> str:
     given = headers.get(b"x-request-id")
-    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else new_id("req")
+    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else new_request_id()

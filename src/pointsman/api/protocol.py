@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from pointsman.api.exchange import new_request_id
 from pointsman.api.problems import MalformedRequest, render
-from pointsman.kit.ids import new_id
 from pointsman.kit.problems import Kind, Problem
 from pointsman.web.streams import ABORT
 
 LARGEST_HEAD = 65_536
 HEAD_SECONDS = 20
+BODY_SECONDS = 120
 LINGER_SECONDS = 5
 
 
@@ -84,7 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole; what came of it in a single read is counted only now."""
         self._head_open = False
-        self._set_deadline(None)
+        self._set_deadline(BODY_SECONDS, self._give_up_on_body)
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > LARGEST_HEAD:
             self._refusal = _head_too_large()
             raise self._refusal
@@ -110,10 +112,15 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return not self._head_open and (cycle is None or cycle.response_complete)
 
-    def _set_deadline(self, seconds: float | None) -> None:
+    def _set_deadline(self, seconds: float | None, then: Callable[[], None] | None = None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.close)
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, then or self.transport.close)
+
+    def _give_up_on_body(self) -> None:
+        if not self.cycle.more_body:
+            return
+        self._refuse(MalformedRequest(f"The body was not complete after {BODY_SECONDS} seconds."))
 
     def _refuse(self, problem: Problem) -> None:
         self._refused = True
@@ -125,7 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.close()
                 return
-        answer = render(problem, new_id("req"))
+        answer = render(problem, new_request_id())
         head = [*self.server_state.default_headers, *answer.headers, (b"connection", b"close")]
         lines = b"".join(b"%b: %b\r\n" % header for header in head)
         self.transport.write(STATUS_LINE[answer.status] + lines + b"\r\n" + answer.body)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pointsman.access.first_key import FirstKey, bootstrap_admin
 from pointsman.cli.configuration import read_settings
 from pointsman.cli.connection import ADMIN_KEY_FILE
+from pointsman.cli.logs import quiet_logs
 from pointsman.cli.output import say
 from pointsman.cli.schema import require_migrated
 from pointsman.cli.storage import Storage
@@ -16,6 +17,7 @@ from pointsman.kit.db import Database
 
 def bootstrap(data_dir: Path | None, out: Path | None, *, rotate: bool) -> None:
     """Leave an admin key in `out`, else in the data directory's file; say what was done."""
+    quiet_logs()
     settings = read_settings(data_dir=data_dir)
     path = out or settings.data_dir / ADMIN_KEY_FILE
     with Storage(settings, make=False) as storage:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from pointsman.cli.configuration import read_settings
-from pointsman.cli.gateway import configure_logs
+from pointsman.cli.logs import configure_logs
 from pointsman.cli.options import DataDir
 from pointsman.cli.output import say
 from pointsman.cli.storage import Storage

@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from shutil import get_terminal_size
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 _COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36"}
 _KEPT = {"\n", "\t"}
@@ -69,7 +69,7 @@ def fields(values: Mapping[str, Any]) -> None:
     """One thing, a line for each of its fields; texts of several lines stand below their name."""
     size = max(len(name) for name in values)
     for name, value in values.items():
-        text = json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) and value else cell(value, whole=True)
+        text = json.dumps(value, indent=2, ensure_ascii=False) if _is_nested(value) else cell(value, whole=True)
         if "\n" in text:
             show(f"{name}:")
             show("".join(f"  {line}\n" for line in text.rstrip("\n").split("\n")), end="")
@@ -108,6 +108,12 @@ def _visible(text: str) -> Iterable[str]:
         if one in _KEPT or unicodedata.category(one) not in {"Cc", "Cf"}:
             yield one
         position += 1
+
+
+def _is_nested(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(isinstance(item, dict | list) for item in cast("list[Any]", value))
+    return isinstance(value, dict) and value != {}
 
 
 def _padded(value: str, size: int, *, right: bool) -> str:

@@ -9,6 +9,7 @@ import typer
 from pointsman.cli.connection import connected
 from pointsman.cli.options import Json, Most
 from pointsman.cli.output import fields, say, show, show_json, show_json_line, table
+from pointsman.cli.speaking import call_of
 from pointsman.client import Event
 
 app = typer.Typer(help="What was asked, how it ended, and its events.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
@@ -87,7 +88,7 @@ def _gist(event: Event) -> str:
         case "message.delta" | "message.completed" | "reasoning.delta":
             return repr(data["text"])
         case "tool.called":
-            return f"{data['name']}({', '.join(f'{name}={value!r}' for name, value in data['args'].items())})"
+            return call_of(data)
         case "run.completed":
             return f"{data['usage']['total_tokens']} tokens"
         case "run.failed":

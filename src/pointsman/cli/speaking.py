@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from pointsman.cli.output import plain, say, style
 from pointsman.client import Event, ProblemResponse, Transcript
@@ -13,11 +16,13 @@ _BAD_GATEWAY = 502
 class Speaker:
     """Prints the events of one run. Through a pipe only whole messages are printed, since what was printed cannot be taken back."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, live: bool | None = None, talk: Callable[[str], None] = say) -> None:
+        """Unless `live` says so, text is printed as it comes on a terminal only; `talk` takes what is not text."""
         self.transcript = Transcript()
         self.run_id: str | None = None
         self.failure: ProblemResponse | None = None
-        self._live = sys.stdout.isatty()
+        self._live = sys.stdout.isatty() if live is None else live
+        self._talk = talk
         self._open = False
 
     def take(self, event: Event, *, silent: bool = False) -> None:
@@ -48,22 +53,33 @@ class Speaker:
                 self.end()
             case "message.reset":
                 self.end()
-                say(style("(the model begins this message again)", "dim"))
+                self._talk(style("(the model begins this message again)", "dim"))
             case "tool.called":
                 self.end()
-                arguments = ", ".join(f"{name}={value!r}" for name, value in data["args"].items())
-                say(style(f"→ {data['name']}({arguments})", "dim"))
+                self._talk(style(f"→ {call_of(data)}", "dim"))
             case "run.completed":
                 self.end()
                 usage = data["usage"]
                 cost = "" if not usage["cost"] else f", ${usage['cost']:.6f}"
-                say(style(f"[{data['model']}: {usage['prompt_tokens']} + {usage['completion_tokens']} tokens{cost}]", "dim"))
+                self._talk(style(f"[{data['model']}: {usage['prompt_tokens']} + {usage['completion_tokens']} tokens{cost}]", "dim"))
             case "run.failed" | "run.cancelled":
                 self.end()
-                say(style(f"[{event.name} {self.run_id}]", "dim"))
+                self._talk(style(f"[{event.name} {self.run_id}]", "dim"))
             case _:
                 pass
 
     def _write(self, text: str) -> None:
         sys.stdout.write(plain(text, sys.stdout))
         sys.stdout.flush()
+
+
+def call_of(data: Mapping[str, Any]) -> str:
+    """What a `tool.called` event says, as a call; a model may have written arguments that are no JSON."""
+    try:
+        arguments: Any = json.loads(data["args"] or "{}") if isinstance(data["args"], str) else data["args"]
+    except ValueError:
+        arguments = data["args"]
+    if not isinstance(arguments, dict):
+        return f"{data['name']}({arguments})"
+    named = cast("dict[str, Any]", arguments)
+    return f"{data['name']}({', '.join(f'{name}={value!r}' for name, value in named.items())})"

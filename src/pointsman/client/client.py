@@ -50,13 +50,19 @@ class PointsmanClient:
         """
         return Follower(self._transport, patience=patience).chat(agent_id, body)
 
+    def is_alive(self) -> bool:
+        """Whether a gateway answers there."""
+        return self._health("livez") == {"status": "alive"}
+
     def is_ready(self) -> bool:
-        """Whether `/readyz` says so."""
+        """Whether it should get requests."""
+        return self._health("readyz") == {"status": "ready"}
+
+    def _health(self, path: str) -> object:
         try:
-            self._transport.call("GET", "readyz")
-        except (ProblemResponse, GatewayUnreachable):
-            return False
-        return True
+            return self._transport.call("GET", path)
+        except (ProblemResponse, GatewayUnreachable, ValueError):
+            return None
 
     def close(self) -> None:
         """Close the connections."""

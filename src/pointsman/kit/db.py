@@ -153,9 +153,6 @@ def unavailable_when_away() -> Generator[None]:
     """Turn 'the database is not there' into the problem the caller can act on."""
     try:
         yield
-    except ValueError:
-        # Also the driver's refusal to encode an argument, which it calls an interface error: our defect, not an absence.
-        raise
     except asyncpg.QueryCanceledError as error:
         raise _too_slow() from error
     except AWAY as error:

@@ -104,9 +104,8 @@ class GroupCommit(Generic[Op, Result]):
     async def _flush(self, batch: list[_Waiting[Op, Result]]) -> None:
         try:
             await self._attempt(batch)
-        except (asyncpg.PostgresError, ValueError) as error:
-            # A ValueError is the driver's refusal to encode an argument, although it calls that an interface error too.
-            if isinstance(error, AWAY) and not isinstance(error, ValueError):
+        except asyncpg.PostgresError as error:
+            if isinstance(error, AWAY):
                 raise
             if len(batch) > 1:
                 for waiting in batch:

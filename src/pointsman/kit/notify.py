@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pointsman.kit.db import AWAY, Connection, connect
 
 CHANNEL = "pointsman"
-_SILENCE = 5  # seconds after which a server that does not answer is given up
 Callback = Callable[[str | None], None]
 
 log = structlog.get_logger()
@@ -29,8 +28,10 @@ async def notify(session: AsyncSession, topic: str, object_id: object) -> None:
 class Listener:
     """One connection that listens for the whole process and comes back after the database was away."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, silence: float = 5.0) -> None:
+        """Make one; a server that does not answer for `silence` seconds is given up."""
         self._dsn = dsn
+        self._silence = silence
         self._callbacks: dict[str, list[Callback]] = defaultdict(list)
 
     def subscribe(self, topic: str, callback: Callback) -> None:
@@ -62,7 +63,7 @@ class Listener:
                 callback(None)
         while not connection.is_closed():
             await asyncio.sleep(1)
-            async with asyncio.timeout(_SILENCE):
+            async with asyncio.timeout(self._silence):
                 await connection.execute("SELECT 1")
 
     def _received(self, connection: Any, pid: int, channel: str, payload: str) -> None:

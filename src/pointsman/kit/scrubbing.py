@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -51,6 +52,15 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
 )
 
 
+# What any of the patterns needs to be there at all: most texts have none of it and are done after one look.
+_SUSPECT = re.compile(
+    r"pm_|gAAAA|[srp]k-|AIza|gh[a-z]_|github_pat_|xox|AKIA|eyJ|-----BEGIN|://|authorization|cookie|api[-_]?key|private[-_]?key|bearer|basic"
+    r"|token|secret|passw|passphrase",
+    re.IGNORECASE,
+)
+_SHORT = 100
+
+
 def register_secret(*secrets: str | SecretStr | None) -> None:
     """Never let these values through again, whatever they look like. Values shorter than six characters would hide half of every text."""
     for secret in secrets:
@@ -58,16 +68,12 @@ def register_secret(*secrets: str | SecretStr | None) -> None:
         if value and len(value) >= _SHORTEST:
             # Longest first, so that a secret which begins like another one goes as a whole.
             _known[:] = sorted({*_known, value, quote(value), quote(value, safe="")}, key=len, reverse=True)
+            _scrub_short.cache_clear()
 
 
 def scrub_text(text: str) -> str:
     """The text without what looks like a secret or was registered as one."""
-    for value in _known:
-        if value in text:
-            text = text.replace(value, HIDDEN)
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
-    return text
+    return _scrub_short(text) if len(text) <= _SHORT else _scrub_text(text)
 
 
 def scrub(value: Any) -> Any:
@@ -75,9 +81,25 @@ def scrub(value: Any) -> Any:
     return _scrubbed(value, hide=False, depth=0)
 
 
+@lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Whether a field or header of this name holds a secret."""
     return _SECRET_NAME.search(name) is not None
+
+
+def _scrub_text(text: str) -> str:
+    for value in _known:
+        if value in text:
+            text = text.replace(value, HIDDEN)
+    if _SUSPECT.search(text) is None:
+        return text
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+# Names of fields, routes, statuses: the same few texts stand in every line.
+_scrub_short = lru_cache(maxsize=4096)(_scrub_text)
 
 
 def _scrubbed(value: Any, *, hide: bool, depth: int) -> Any:

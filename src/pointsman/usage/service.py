@@ -60,7 +60,7 @@ def parse_groups(text: str | None) -> tuple[Group, ...]:
 def as_csv(report: UsageReport, groups: Sequence[Group]) -> str:
     """The groups as CSV with a header; without groups the total is the one row."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # its CRLF is RFC 4180's, and makes it quote a lone CR or LF in a value
     columns = [*groups, *UsageTotals.model_fields]
     writer.writerow(columns)
     for item in report.items if groups else [report.total]:
@@ -71,4 +71,4 @@ def as_csv(report: UsageReport, groups: Sequence[Group]) -> str:
 
 def _cell(value: object) -> object:
     """A value that no spreadsheet takes for a formula: ids are the callers' to choose."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"} else value

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "api"))  # the small slice of the edge's tests
-
 from edge_scene import SmallGateway, client_of, make_app, make_key
 
 from pointsman.kit.db import Connection, Database
 from pointsman.settings import Settings
 from pointsman.web.idempotency import Idempotency, IdempotencyKeyMalformed, parse_key, purge
-
-
-@pytest.fixture
-async def gateway(settings: Settings, db: Database) -> SmallGateway:
-    return SmallGateway(settings, db)
-
-
-@pytest.fixture
-async def admin(owner: Connection) -> str:
-    return await make_key(owner, "admin")
-
-
-@pytest.fixture
-async def client(gateway: SmallGateway, admin: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    async with client_of(make_app(gateway), admin) as client:
-        yield client
 
 
 async def post(client: httpx.AsyncClient, text: str, key: str, path: str = "/v2/notes", **headers: str) -> httpx.Response:
@@ -68,7 +47,7 @@ async def test_a_key_is_scoped_to_its_tenant_caller_and_path(client: httpx.Async
     other = await make_key(owner, "admin")
     await post(client, "a", "k")
     assert (await post(client, "b", "k", **{"x-pointsman-tenant": "acme"})).status_code == 201
-    assert (await post(client, "c", "k", **{"authorization": f"Bearer {other}"})).status_code == 201
+    assert (await post(client, "c", "k", authorization=f"Bearer {other}")).status_code == 201
     assert (await client.post("/v2/say", json={"message": "a"}, headers={"idempotency-key": "k"})).status_code == 200
     assert gateway.notes.made == ["a", "b", "c"]
 
@@ -158,8 +137,8 @@ async def test_answers_that_may_change_are_not_kept(
 
 async def test_a_key_that_may_not_leaves_nothing_behind(client: httpx.AsyncClient, owner: Connection) -> None:
     poor = await make_key(owner, "agents:read")
-    assert (await post(client, "a", "k", **{"authorization": f"Bearer {poor}"})).status_code == 403
-    assert (await post(client, "a", "k", **{"authorization": "Bearer pm_x"})).status_code == 401
+    assert (await post(client, "a", "k", authorization=f"Bearer {poor}")).status_code == 403
+    assert (await post(client, "a", "k", authorization="Bearer pm_x")).status_code == 401
     assert await owner.fetchval("SELECT count(*) FROM idempotency_keys") == 0
 
 
