@@ -26,7 +26,7 @@ def pages() -> dict[str, str]:
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Every visible command of `pointsman.cli.app` by its full path, groups before what is in them."""
-    for application in (value for name, value in vars(pointsman.cli).items() if name == "app"):
+    for application in [value for name, value in vars(pointsman.cli).items() if name == "app"]:  # a list: loading commands adds names
         yield from below("pointsman", typer.main.get_command(application))
 
 

@@ -112,8 +112,7 @@ class Gateway:
         ]
         self.services: dict[type, object] = {type(service): service for service in services}
         self.services[Flag] = self.draining
-        self.metrics.watch_pool("sessions", db.sessions_in_use)
-        self.metrics.watch_pool("chat", db.connections_in_use)
+        self.metrics.watch_pool("database", db.connections_in_use)
         self.metrics.watch_live(runs=live.__len__, streams=replay.followers)
 
     @classmethod

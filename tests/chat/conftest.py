@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from pointsman.kit.db import Record, connect
-from pointsman.settings import EgressSettings, KeyRingSettings, ProviderSettings
 from tests.conftest import Cluster, run_aside
 from tests.e2e.calling import Caller, unique
 from tests.e2e.gateways import FAKE_KEYS, KEYRING, GatewayProcess, admin_key, serving_from_a_thread, start_gateway
 from tests.fakes.upstream import Upstream, start_upstream
+
+from pointsman.kit.db import Record, connect
+from pointsman.settings import EgressSettings, KeyRingSettings, ProviderSettings
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ _TALK = ["sessions:read", "sessions:write", "memories:read", "memories:write", "
 
 
 def _settings(folder: Path, upstream: Upstream) -> dict[str, Any]:
-    limits = {"first_byte": timedelta(seconds=1), "idle": timedelta(seconds=1), "total": timedelta(seconds=3)}
+    second = timedelta(seconds=1)
     return {
         "data_dir": folder / "data",
         "port": 0,
@@ -120,7 +120,7 @@ def _settings(folder: Path, upstream: Upstream) -> dict[str, Any]:
         "google_api_key": FAKE_KEYS["GOOGLE_API_KEY"],
         "providers": {
             "vllm": ProviderSettings(base_url=upstream.openai_url),
-            "hasty": ProviderSettings(base_url=upstream.openai_url, **limits),
+            "hasty": ProviderSettings(base_url=upstream.openai_url, first_byte=second, idle=second, total=3 * second),
             "dead": ProviderSettings(base_url="http://127.0.0.1:9/v1"),
             "nowhere": ProviderSettings(base_url="http://nowhere.invalid/v1"),
         },

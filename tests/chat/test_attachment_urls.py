@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-
 from tests.chat.conftest import Scene
 from tests.chat.wires import both_ways, each_wire, take_turn
 from tests.e2e.calling import Caller, unique

@@ -1,4 +1,4 @@
-"""Upstreams that are dead, rude, silent or break off: the caller gets the right problem in time, never half an answer, and all is counted."""
+"""Upstreams that are dead, rude, silent or break off: the right problem in time, never half an answer, and all is counted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from tests.chat.conftest import Scene
 from tests.chat.wires import WIRES, both_ways, each_wire, take_turn
 from tests.e2e.calling import Caller, answer_of, names, text_of, unique
@@ -204,9 +203,7 @@ async def test_a_client_that_leaves_before_the_json_answer_finds_the_run_complet
     word = unique("impatient")
     agent, session = await caller.agent(), unique("session")
     with pytest.raises(httpx.ReadTimeout):
-        await caller.http.post(
-            f"/v2/agents/{agent}/chat", json={"message": f"{word} [[n=5 ttft=700]]", "session_id": session}, timeout=0.3
-        )
+        await caller.http.post(f"/v2/agents/{agent}/chat", json={"message": f"{word} [[n=5 ttft=700]]", "session_id": session}, timeout=0.3)
     (run,) = (await caller.get("/v2/runs", session_id=session))["items"]
     assert run["status"] == "running"
     assert (await caller.ended(run["id"]))["content"] == "tok0 tok1 tok2 tok3 tok4 "

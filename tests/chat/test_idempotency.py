@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from tests.chat.conftest import Scene
 from tests.e2e.calling import Caller, text_of, unique
 
@@ -35,9 +34,7 @@ async def test_turns_sent_at_once_under_one_key_happen_once(scene: Scene, caller
 
 
 @pytest.mark.parametrize("when", ["running", "ended"])
-async def test_a_repeated_stream_is_replayed_by_its_run(
-    scene: Scene, caller: Caller, elsewhere: Caller, when: str
-) -> None:
+async def test_a_repeated_stream_is_replayed_by_its_run(scene: Scene, caller: Caller, elsewhere: Caller, when: str) -> None:
     word, key = unique("stream"), {"idempotency-key": unique("key")}
     agent = await caller.agent()
     message = f"{word} [[n=20 itl=20]]"
@@ -54,7 +51,7 @@ async def test_a_repeated_stream_is_replayed_by_its_run(
     assert len(scene.asked(word)) == 1
 
 
-async def test_a_turn_that_failed_may_be_sent_again_under_its_key(scene: Scene, caller: Caller) -> None:
+async def test_a_turn_that_failed_may_be_sent_again_under_its_key(caller: Caller) -> None:
     word, key = unique("failed"), {"idempotency-key": unique("key")}
     agent = await caller.agent(model="vllm:llama")
     message = f"{word} [[n=2 fault=400;fail_times=1]]"

@@ -105,7 +105,7 @@ async def test_with_memory_off_nothing_is_offered_or_recalled(scene: Scene, call
     assert '"tools"' not in seen
 
 
-async def test_odd_arguments_are_told_to_the_model_and_store_nothing(scene: Scene, caller: Caller) -> None:
+async def test_odd_arguments_are_told_to_the_model_and_store_nothing(caller: Caller) -> None:
     agent, user, word = await caller.agent(model="vllm:llama"), unique("user"), unique("odd")
     odd = ['{"action":"remember"}', '{"action":"remember","content":"  "}', '{"action":"steal"}', '{"action":"forget"}', "{}"]
     odd.append(json.dumps({"action": "remember", "content": "x" * 2001}))

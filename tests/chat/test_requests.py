@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-
 from tests.chat.conftest import Scene
 from tests.chat.wires import both_ways, each_wire, take_turn
 from tests.e2e.calling import Caller, names, unique
@@ -103,7 +102,7 @@ async def test_another_model_of_another_provider_can_be_asked_for(scene: Scene, 
 
 
 @both_ways
-async def test_who_and_what_a_turn_was_for_is_kept_with_the_run_and_the_usage(scene: Scene, caller: Caller, streamed: bool) -> None:
+async def test_who_and_what_a_turn_was_for_is_kept_with_the_run_and_the_usage(caller: Caller, streamed: bool) -> None:
     agent, session, user = await caller.agent(), unique("session"), unique("user")
     metadata = {"ticket": 7, "tags": ["a", {"deep": None}], "text": 'ü "quoted" \\ \u2028'}
     turn = await take_turn(caller, agent, "hi", streamed=streamed, session_id=session, user_id=user, metadata=metadata)

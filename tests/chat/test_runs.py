@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-
 from tests.chat.conftest import Scene
 from tests.chat.wires import WIRES, each_wire
 from tests.e2e.calling import Caller, Event, names, text_of, unique
@@ -91,9 +90,7 @@ async def test_a_cancelled_stream_ends_at_once_and_its_tokens_are_estimated(scen
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
-async def test_a_waiting_client_is_told_that_its_run_was_cancelled(
-    scene: Scene, caller: Caller, elsewhere: Caller, where: str
-) -> None:
+async def test_a_waiting_client_is_told_that_its_run_was_cancelled(caller: Caller, elsewhere: Caller, where: str) -> None:
     agent, session = await caller.agent(), unique("session")
     waiting = asyncio.create_task(caller.chat(agent, "[[ttft=30000]]", session_id=session))
     other = caller if where == "here" else elsewhere

@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 import pytest
-
 from tests.chat.conftest import Scene
 from tests.chat.wires import both_ways, each_wire, take_turn
 from tests.e2e.calling import Caller, names, text_of, unique

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import pytest
-
 from tests.e2e.calling import Caller, Event, answer_of
 
 WIRES = {

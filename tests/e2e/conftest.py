@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
+from tests.e2e.calling import Caller
 from tests.e2e.gateways import GatewayProcess, start_gateway
 from tests.fakes.upstream import Upstream, start_upstream
 
 QUICK = {"POINTSMAN_RUNS__HEARTBEAT": "0.3", "POINTSMAN_RUNS__DEAD_AFTER": "2", "POINTSMAN_LOG__LEVEL": "warning"}
 
 Start = Callable[..., Coroutine[Any, Any, GatewayProcess]]
+Call = Callable[[GatewayProcess, str], Caller]
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +43,17 @@ async def start(upstream: Upstream, tmp_path: Path) -> AsyncGenerator[Start]:
     yield one
     for gateway in started:
         gateway.stop()
+
+
+@pytest.fixture
+async def call() -> AsyncGenerator[Call]:
+    """Makes callers of a replica with a key; all are closed afterwards."""
+    made: list[Caller] = []
+
+    def one(gateway: GatewayProcess, key: str) -> Caller:
+        made.append(Caller(gateway.url, key))
+        return made[-1]
+
+    yield one
+    for caller in made:
+        await caller.aclose()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,15 +19,15 @@ from typing import Any
 import uvicorn
 import uvloop
 from cryptography.fernet import Fernet
+from tests.fakes.upstream import Upstream
 
 from pointsman.access.first_key import bootstrap_admin
 from pointsman.api.app import create_app
 from pointsman.bootstrap import Gateway, routers
 from pointsman.kit.db import Database
 from pointsman.settings import Settings
-from tests.fakes.upstream import Upstream
 
-_PROGRAM = Path(__file__).with_name("serve_gateway.py")
+_LISTENING = re.compile(r"listening on (http://\S+)")
 # One ring for all: what one replica encrypted another must read.
 KEYRING = Fernet.generate_key().decode()
 FAKE_KEYS = {"OPENAI_API_KEY": "sk-fake-openai", "ANTHROPIC_API_KEY": "sk-fake-anthropic", "GOOGLE_API_KEY": "fake-google"}
@@ -36,7 +37,7 @@ FAKE_KEYS = {"OPENAI_API_KEY": "sk-fake-openai", "ANTHROPIC_API_KEY": "sk-fake-a
 class GatewayProcess:
     """A replica and where it listens."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     url: str
     log: Path
 
@@ -61,8 +62,6 @@ class GatewayProcess:
         """Whatever state it is in."""
         if self.is_alive:
             self.kill()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
 
 def start_gateway(dsn: str, folder: Path, upstream: Upstream, **variables: str) -> GatewayProcess:
@@ -79,20 +78,16 @@ def start_gateway(dsn: str, folder: Path, upstream: Upstream, **variables: str) 
         "POINTSMAN_PORT": "0",
         **variables,
     }
-    with log.open("wb") as errors:
-        process = subprocess.Popen([sys.executable, str(_PROGRAM)], env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
-    url = _first_line(process, 60)
-    if not url.startswith("http://"):
-        process.kill()
-        process.wait()
-        raise RuntimeError(f"the gateway did not start: {log.read_text()[-4000:]}")
-    return GatewayProcess(process, url, log)
-
-
-def _first_line(process: subprocess.Popen[str], seconds: float) -> str:
-    assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], seconds)
-    return process.stdout.readline().strip() if ready else ""
+    with log.open("wb") as talk:
+        process = subprocess.Popen([sys.executable, "-m", "pointsman", "serve"], env=environment, stdout=subprocess.DEVNULL, stderr=talk)
+    deadline = time.monotonic() + 60
+    while (said := _LISTENING.search(log.read_text())) is None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise RuntimeError(f"the gateway did not start: {log.read_text()[-4000:]}")
+        time.sleep(0.02)
+    return GatewayProcess(process, said[1], log)
 
 
 @contextmanager

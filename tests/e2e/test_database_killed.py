@@ -9,25 +9,23 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from tests.conftest import cluster_home
+from tests.e2e.conftest import Call, Start
+from tests.e2e.following import Listener, Talker, assert_nothing_lost, assert_whole, wait_for_ends
+from tests.e2e.gateways import admin_key
 
 from pointsman.kit.embedded_pg import EmbeddedPostgres
 from pointsman.migrations import migrate
-from tests.conftest import cluster_home
-from tests.e2e.calling import Caller
-from tests.e2e.conftest import Start
-from tests.e2e.following import Listener, Talker, assert_nothing_lost, assert_whole, wait_for_ends
-from tests.e2e.gateways import admin_key
 
 SECONDS = 20  # in which answers must come again
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Generator[EmbeddedPostgres]:
-    """A server of its own, as durable as in production, that is brought up again when it dies."""
+    """A server of its own, as durable as in production; who kills it starts it again."""
     with cluster_home(tmp_path) as home:
         server = EmbeddedPostgres(home / "cluster")
         server.start()
-        server.watch()
         try:
             yield server
         finally:
@@ -40,7 +38,7 @@ def postmaster(server: EmbeddedPostgres) -> int:
 
 
 def _pid_files(server: EmbeddedPostgres) -> list[Path]:
-    data_dir: Path = server._data_dir  # pyright: ignore[reportPrivateUsage]
+    data_dir: Path = server._data_dir
     return list(data_dir.resolve().rglob("postmaster.pid"))
 
 
@@ -52,11 +50,11 @@ async def answered_again(talkers: list[Talker]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_the_database_dies_under_load(database: EmbeddedPostgres, tmp_path: Path, start: Start) -> None:
+async def test_the_database_dies_under_load(database: EmbeddedPostgres, tmp_path: Path, start: Start, call: Call) -> None:
     await migrate(database.dsn)
     key = await admin_key(database.dsn, tmp_path)
     gateways = await asyncio.gather(start(database.dsn), start(database.dsn))
-    callers = [Caller(gateway.url, key) for gateway in gateways]
+    callers = [call(gateway, key) for gateway in gateways]
     agent = await callers[0].agent(tools=[{"type": "builtin", "name": "current_time"}])
     text = "".join(f"tok{i} " for i in range(80))
     listeners = [Listener(agent, f"through {number} [[n=80 itl=40]]", text) for number in range(4)]
@@ -69,14 +67,16 @@ async def test_the_database_dies_under_load(database: EmbeddedPostgres, tmp_path
         for number, listener in enumerate(listeners):
             group.create_task(listener.listen(callers[number % 2]))
         await answered_again(talkers)
-        for _ in range(2):
+        for outage in (0.2, 5, 0.2):  # within and beyond the patience of a turn's opening
             os.kill(postmaster(database), signal.SIGKILL)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(outage)
+            await asyncio.to_thread(database.start)
             await answered_again(talkers)
         stop.set()
 
     assert all(gateway.is_alive for gateway in gateways)
     assert [odd for talker in talkers for odd in talker.odd] == []
+    assert any(503 in talker.statuses for talker in talkers)
     assert any(503 in talker.statuses for talker in talkers)
     await wait_for_ends(callers[0], 30)
     for talker in talkers:
@@ -84,20 +84,18 @@ async def test_the_database_dies_under_load(database: EmbeddedPostgres, tmp_path
     for listener in listeners:
         await listener.come_back(callers[1])
         await assert_whole(database.dsn, callers[0], listener)
-    for caller in callers:
-        await caller.aclose()
 
 
-async def test_while_the_database_is_away_everything_says_so_quickly(database: EmbeddedPostgres, tmp_path: Path, start: Start) -> None:
+async def test_while_the_database_is_away_everything_says_so(database: EmbeddedPostgres, tmp_path: Path, start: Start, call: Call) -> None:
     await migrate(database.dsn)
     key = await admin_key(database.dsn, tmp_path)
     gateway = await start(database.dsn)
-    caller = Caller(gateway.url, key)
+    caller = call(gateway, key)
     agent = await caller.agent()
     run_id = (await caller.chat(agent, "hi", session_id="before"))["run_id"]
     server = postmaster(database)
     os.kill(server, signal.SIGSTOP)  # new connections hang
-    for pid in await _backends(server):
+    for pid in _children(server):
         os.kill(pid, signal.SIGKILL)
     try:
         async with asyncio.timeout(30):
@@ -112,10 +110,8 @@ async def test_while_the_database_is_away_everything_says_so_quickly(database: E
         while (await caller.try_chat(agent, "hi again", session_id="after")).status_code != 200:
             await asyncio.sleep(0.1)
     await wait_for_ends(caller, 30)
-    await caller.aclose()
 
 
-async def _backends(postmaster: int) -> list[int]:
-    """Processes of the server that hold connections."""
-    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    return [int(pid) for pid in children if b"pointsman" in Path(f"/proc/{pid}/cmdline").read_bytes() or True]
+def _children(postmaster: int) -> list[int]:
+    """The server's other processes."""
+    return [int(pid) for pid in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()]

@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
-
 from tests.e2e.calling import Caller
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Call, Start
 from tests.e2e.following import Listener, assert_whole, wait_for_ends
 from tests.e2e.gateways import GatewayProcess, admin_key
 
@@ -34,10 +33,10 @@ async def unready_within(gateway: GatewayProcess, seconds: float) -> None:
                 await asyncio.sleep(0.02)
 
 
-async def test_a_drained_replica_hands_its_runs_to_another(dsn: str, tmp_path: Path, start: Start) -> None:
+async def test_a_drained_replica_hands_its_runs_to_another(dsn: str, tmp_path: Path, start: Start, call: Call) -> None:
     key = await admin_key(dsn, tmp_path)
     leaving, staying = await asyncio.gather(start(dsn, POINTSMAN_DRAIN_SECONDS="4"), start(dsn))
-    caller, other = Caller(leaving.url, key), Caller(staying.url, key)
+    caller, other = call(leaving, key), call(staying, key)
     agent = await other.agent()
     listeners = audience(agent)
     waiting = [Listener(agent, f"json {number} [[n=4 ttft=3500]]", "tok0 tok1 tok2 tok3 ") for number in range(3)]
@@ -67,14 +66,12 @@ async def test_a_drained_replica_hands_its_runs_to_another(dsn: str, tmp_path: P
     for listener in listeners:
         stored = {event.id: event.raw for event in await other.replay(listener.run_id)}
         assert all(stored[event.id] == event.raw for event in listener.seen), "who leaves in order loses no event"
-    await caller.aclose()
-    await other.aclose()
 
 
-async def test_short_turns_are_finished_by_the_replica_that_drains(dsn: str, tmp_path: Path, start: Start) -> None:
+async def test_short_turns_are_finished_by_the_replica_that_drains(dsn: str, tmp_path: Path, start: Start, call: Call) -> None:
     key = await admin_key(dsn, tmp_path)
     leaving = await start(dsn, POINTSMAN_DRAIN_SECONDS="15")
-    caller = Caller(leaving.url, key)
+    caller = call(leaving, key)
     agent = await caller.agent()
     turns = [asyncio.create_task(caller.try_chat(agent, f"short {number} [[n=3 ttft=1500]]")) for number in range(5)]
     await asyncio.sleep(0.7)
@@ -82,25 +79,22 @@ async def test_short_turns_are_finished_by_the_replica_that_drains(dsn: str, tmp
     answers = await asyncio.gather(*turns)
     assert [answer.status_code for answer in answers] == [200] * 5
     assert await leaving.ended(within=15) == 0
-    await caller.aclose()
 
 
-async def test_runs_left_by_the_only_replica_are_finished_by_the_next_start(dsn: str, tmp_path: Path, start: Start) -> None:
+async def test_runs_left_by_the_only_replica_are_finished_by_the_next_start(dsn: str, tmp_path: Path, start: Start, call: Call) -> None:
     key = await admin_key(dsn, tmp_path)
     leaving = await start(dsn, POINTSMAN_DRAIN_SECONDS="2")
-    caller = Caller(leaving.url, key)
+    caller = call(leaving, key)
     agent = await caller.agent()
     listeners = audience(agent)[:5]
     async with asyncio.TaskGroup() as group:
         await begin(group, caller, listeners)
         leaving.terminate()
     assert await leaving.ended(within=10) == 0
-    await caller.aclose()
     next_one = await start(dsn)
-    caller = Caller(next_one.url, key)
+    caller = call(next_one, key)
     async with asyncio.timeout(30):
         await asyncio.gather(*(listener.come_back(caller) for listener in listeners))
     await wait_for_ends(caller, 5)
     for listener in listeners:
         await assert_whole(dsn, caller, listener)
-    await caller.aclose()

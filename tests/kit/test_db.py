@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 
 import asyncpg
@@ -12,6 +12,8 @@ from tests.access.access_scene import Line
 
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.problems import Unavailable
+
+Ask = Callable[..., Awaitable[object]]
 
 
 @pytest.fixture
@@ -40,8 +42,7 @@ WAYS = pytest.mark.parametrize("ask", [ask_by_session, ask_reading, ask_by_conne
 
 
 @WAYS
-async def test_a_database_that_is_away_is_unavailable_and_back_when_it_is_back(far: Database, line: Line, ask: object) -> None:
-    assert callable(ask)
+async def test_a_database_that_is_away_is_unavailable_and_back_when_it_is_back(far: Database, line: Line, ask: Ask) -> None:
     assert await ask(far) == 1
     await line.cut()
     for _ in range(3):  # the idle connections, then those that cannot be made
@@ -53,8 +54,7 @@ async def test_a_database_that_is_away_is_unavailable_and_back_when_it_is_back(f
 
 
 @WAYS
-async def test_a_server_that_ends_the_connection_is_unavailable(db: Database, owner: Connection, ask: object) -> None:
-    assert callable(ask)
+async def test_a_server_that_ends_the_connection_is_unavailable(db: Database, owner: Connection, ask: Ask) -> None:
     slow = asyncio.ensure_future(ask(db, "SELECT pg_sleep(30)"))
     while not await owner.fetchval("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'"):
         await asyncio.sleep(0.01)
@@ -64,8 +64,7 @@ async def test_a_server_that_ends_the_connection_is_unavailable(db: Database, ow
 
 
 @WAYS
-async def test_a_statement_that_takes_too_long_is_cut_and_the_problem_names_the_setting(dsn: str, ask: object) -> None:
-    assert callable(ask)
+async def test_a_statement_that_takes_too_long_is_cut_and_the_problem_names_the_setting(dsn: str, ask: Ask) -> None:
     db = await Database.connect(dsn, pool_size=2, statement_timeout=timedelta(milliseconds=100))
     try:
         with pytest.raises(Unavailable, match="POINTSMAN_DATABASE__STATEMENT_TIMEOUT"):
@@ -92,7 +91,7 @@ async def test_a_constraint_is_not_taken_for_an_absence(db: Database) -> None:
 
 async def test_a_transaction_keeps_all_or_nothing_and_a_reader_keeps_nothing(db: Database, owner: Connection) -> None:
     insert = text("INSERT INTO replicas (id, host) VALUES ('r', 'h')")
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError):  # noqa: PT012 - the transaction is what is tested
         async with db.transaction() as session:
             await session.execute(insert)
             raise KeyError

@@ -28,7 +28,9 @@ class Notebook:
         self.batches.append(list(ops))
         await self.hold.wait()
         await connection.execute(
-            "INSERT INTO notes SELECT * FROM unnest($1::text[], $2::int[]) ON CONFLICT DO NOTHING", [op[0] for op in ops], [op[1] for op in ops]
+            "INSERT INTO notes SELECT * FROM unnest($1::text[], $2::int[]) ON CONFLICT DO NOTHING",
+            [op[0] for op in ops],
+            [op[1] for op in ops],
         )
         return [f"{run}/{number}" for run, number in ops]
 
@@ -77,7 +79,12 @@ async def test_each_waits_for_its_own_commit_and_gets_its_own_result(db: Databas
 @pytest.mark.usefixtures("notes")
 @pytest.mark.parametrize(
     ("bad", "error"),
-    [(("bad", 13), asyncpg.CheckViolationError), (("bad", 2**40), asyncpg.DataError), (("\ud83d", 1), asyncpg.DataError), (("a\x00b", 1), asyncpg.DataError)],
+    [
+        (("bad", 13), asyncpg.CheckViolationError),
+        (("bad", 2**40), asyncpg.DataError),
+        (("\ud83d", 1), asyncpg.DataError),
+        (("a\x00b", 1), asyncpg.DataError),
+    ],
     ids=["refused by a check", "too large for the driver", "a lone surrogate", "a NUL"],
 )
 async def test_a_row_that_cannot_be_written_fails_alone(db: Database, owner: Connection, bad: Op, error: type[Exception]) -> None:

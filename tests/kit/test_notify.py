@@ -40,7 +40,7 @@ async def test_what_a_transaction_says_is_heard_once_it_commits(db: Database, ds
     ear = Ear(listener, "agents", "keys")
     async with listening(listener):
         assert {await ear.next(), await ear.next()} == {("agents", None), ("keys", None)}
-        with pytest.raises(KeyError):
+        with pytest.raises(KeyError):  # noqa: PT012 - the transaction is what is tested
             async with db.transaction() as session:
                 await notify(session, "agents", "never")
                 raise KeyError

@@ -51,7 +51,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize("name", variable_names())
 def test_every_setting_is_reached_by_its_variable(given: Given, name: str) -> None:
     path = path_of(name)
-    default = value_at(given(**{"POINTSMAN_PROVIDERS__MINE__BASE_URL": "http://mine:1"}), path)
+    default = value_at(given(POINTSMAN_PROVIDERS__MINE__BASE_URL="http://mine:1"), path)
     text, expected = SAMPLES.get(name) or sample_for(default)
     variable = name.replace("<NAME>", "MINE")
     assert value_at(given(**{"POINTSMAN_PROVIDERS__MINE__BASE_URL": "http://mine:1", variable: text}), path) == expected != default
@@ -142,7 +142,10 @@ def test_the_builtin_providers_are_those_that_models_know() -> None:
         ({"POINTSMAN_RUNS__MAX_DURATION": "soon"}, "POINTSMAN_RUNS__MAX_DURATION: Input should be a valid timedelta"),
         ({"POINTSMAN_RUNS__FLUSH_INTERVAL": "0"}, "POINTSMAN_RUNS__FLUSH_INTERVAL: A duration must be above 0"),
         ({"POINTSMAN_PROVIDERS__OPENAI__IDLE": "-1"}, "POINTSMAN_PROVIDERS__OPENAI__IDLE: A duration must be above 0"),
-        ({"POINTSMAN_DATABASE__STATEMENT_TIMEOUT": "P400D"}, "POINTSMAN_DATABASE__STATEMENT_TIMEOUT: A duration must be above 0 and at most 7"),
+        (
+            {"POINTSMAN_DATABASE__STATEMENT_TIMEOUT": "P400D"},
+            "POINTSMAN_DATABASE__STATEMENT_TIMEOUT: A duration must be above 0 and at most 7",
+        ),
         ({"POINTSMAN_RUNS__MAX_DURATION": "nan"}, "POINTSMAN_RUNS__MAX_DURATION: "),
         ({"POINTSMAN_EGRESS__ALLOW": "10.0.0.0/8"}, "POINTSMAN_EGRESS__ALLOW: This is not a JSON array"),
         ({"POINTSMAN_KEYRING__KEYS": SECRET}, "POINTSMAN_KEYRING__KEYS: This is not a JSON array"),
@@ -161,13 +164,11 @@ def test_a_bad_value_is_refused_with_the_name_of_its_variable(given: Given, vari
 
 
 def test_all_bad_values_are_named_at_once(given: Given) -> None:
-    with pytest.raises(SettingsInvalid, match="POINTSMAN_PORT: .*; POINTSMAN_LIMITS__LIVE_RUNS: "):
+    with pytest.raises(SettingsInvalid, match=r"POINTSMAN_PORT: .*; POINTSMAN_LIMITS__LIVE_RUNS: "):
         given(POINTSMAN_PORT="x", POINTSMAN_LIMITS__LIVE_RUNS="0")
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("30", 30), ("0.5", 0.5), ("PT15M", 900), ("00:01:30", 90), ("P1DT1S", 86401)], ids=str
-)
+@pytest.mark.parametrize(("text", "seconds"), [("30", 30), ("0.5", 0.5), ("PT15M", 900), ("00:01:30", 90), ("P1DT1S", 86401)], ids=str)
 def test_durations_are_seconds_or_iso_8601(given: Given, text: str, seconds: float) -> None:
     assert given(POINTSMAN_RUNS__MAX_DURATION=text).runs.max_duration == timedelta(seconds=seconds)
 

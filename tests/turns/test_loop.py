@@ -13,12 +13,11 @@ from pointsman.kit.problems import Unavailable
 from pointsman.llm.errors import ModelUnavailable
 from pointsman.llm.port import AssistantMessage, Text, ToolCall, ToolMessage, ToolResult, UserMessage
 from pointsman.turns.errors import OutputInvalid, TooManySteps
-from pointsman.turns.loop import run_turn, thought_of
+from pointsman.turns.loop import thought_of
 from pointsman.turns.plan import TurnState
 from pointsman.turns.ports import ToolOutcome
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
-PROMPT = {"schema": {"output_schema": SCHEMA}}["schema"]
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -181,7 +180,11 @@ async def test_output_that_does_not_match_is_repaired(bad: str, times: int) -> N
     result = await turn.run()
     assert result.output == {"n": 7}
     assert turn.tape.shown == '{"n":7}'
-    notes = [message.parts[0].text for message in turn.state.messages[1:] if isinstance(message, UserMessage) and isinstance(message.parts[0], Text)]
+    notes = [
+        message.parts[0].text
+        for message in turn.state.messages[1:]
+        if isinstance(message, UserMessage) and isinstance(message.parts[0], Text)
+    ]
     assert len(notes) == times
     assert all(note.startswith("Your answer does not match the required schema: ") and len(note) < 1000 for note in notes)
 
@@ -260,7 +263,9 @@ async def test_a_thought_without_words_is_no_thought(args: dict[str, Any]) -> No
     assert [tool.name for tool in turn.models.asked[1].tools] == ["think"]
 
 
-@pytest.mark.parametrize("args", ["", "{", "null", "[" * 3000, '"x"', '{"thought": "\ud83d"}', '{"thought": "\\ud83d"}', '{"thought": null}'])
+@pytest.mark.parametrize(
+    "args", ["", "{", "null", "[" * 3000, '"x"', '{"thought": "\ud83d"}', '{"thought": "\\ud83d"}', '{"thought": null}']
+)
 def test_arguments_that_make_no_sense_are_no_thought(args: str) -> None:
     assert thought_of(ToolCall("1", "think", args)) == ""
 
@@ -284,10 +289,3 @@ async def test_nothing_goes_on_before_a_step_is_recorded() -> None:
     with suppress(Crash):
         await turn.run()
     assert (turn.tools.called, len(turn.models.asked)) == (["call_0_0"], 1)
-
-
-async def test_a_plan_is_the_same_for_whoever_runs_it() -> None:
-    turn = Turn([calls("look"), {"text": "{tool_result}"}])
-    one, other = await turn.run(), await (await turn.resumed(1)).run()
-    assert one.text == other.text
-    assert await run_turn(turn.plan, turn.state, turn.models, turn.tools, turn.tape) == one  # asked again, it repeats its last call

@@ -12,9 +12,13 @@ from pointsman.llm.port import ToolMessage
 from pointsman.turns.loop import TurnResult
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-CALL = st.fixed_dictionaries({"name": st.sampled_from(["look", "count", "unknown"]), "args": st.dictionaries(st.sampled_from("xyz"), st.integers(0, 99))})
+CALL = st.fixed_dictionaries(
+    {"name": st.sampled_from(["look", "count", "unknown"]), "args": st.dictionaries(st.sampled_from("xyz"), st.integers(0, 99))}
+)
 THOUGHT = st.fixed_dictionaries({"name": st.just("think"), "args": st.fixed_dictionaries({"thought": st.text("abc", max_size=3)})})
-STEP = st.fixed_dictionaries({"tool_calls": st.lists(CALL, min_size=1, max_size=4)}, optional={"text": st.just("let me see: {tool_result}")})
+STEP = st.fixed_dictionaries(
+    {"tool_calls": st.lists(CALL, min_size=1, max_size=4)}, optional={"text": st.just("let me see: {tool_result}")}
+)
 
 
 @st.composite
@@ -51,7 +55,7 @@ async def _goes_on_from_any_step(script: list[dict[str, Any]], options: dict[str
     for known in range(1, len(whole.rows) + 1):
         if known < len(whole.rows) and b'"role":"user"' in whole.rows[known]:
             continue  # a rejected answer and the note about it are one step
-        again = await whole.resumed(known)
+        again = whole.resumed(known)
         assert await finished(again) == end
         assert not _recorded(whole.rows[:known]) & set(again.tools.called)
         assert len(again.tools.called) == len(set(again.tools.called))

@@ -23,6 +23,7 @@ from pointsman.llm.port import (
     ToolSpec,
     UserMessage,
 )
+from pointsman.runs.events import encode_json
 from pointsman.settings import Settings
 from pointsman.turns.loop import TurnResult, run_turn
 from pointsman.turns.plan import TurnPlan, TurnState
@@ -71,7 +72,7 @@ class Tools:
         return ToolOutcome(f"{call.name} {call.args}")
 
 
-class Crash(Exception):
+class Crash(Exception):  # noqa: N818 - it is no error of the turn
     """The process is gone."""
 
 
@@ -118,7 +119,7 @@ class Tape:
             if not self._steps_left:
                 raise Crash
             self._steps_left -= 1
-        self.rows += [msgspec.json.encode(message) for message in messages]
+        self.rows += [encode_json(message) for message in messages]
 
 
 @dataclass
@@ -144,10 +145,10 @@ class Turn:
     async def run(self) -> TurnResult:
         return await run_turn(self.plan, self.state, self.models, self.tools, self.tape)
 
-    async def resumed(self, rows: int) -> Turn:
+    def resumed(self, rows: int) -> Turn:
         """The same turn in another process, which finds this many rows."""
-        again = Turn(self.turns, Tools(self.tools.names, self.tools.handlers), rows=self.rows[:rows], model=self.model, options=self.options)
-        return again
+        tools = Tools(self.tools.names, self.tools.handlers)
+        return Turn(self.turns, tools, rows=self.rows[:rows], model=self.model, options=self.options)
 
     def results(self) -> list[ToolResult]:
         """What the tools returned, in the order in which the model is shown it."""

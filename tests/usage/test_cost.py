@@ -41,7 +41,9 @@ def test_cached_tokens_are_cheaper_and_written_ones_dearer() -> None:
     assert cached < plain < written
 
 
-@pytest.mark.parametrize("model", ["openai:gpt-4o-of-my-own-making", "mine:gpt-4o", "ollama:llama3", "gpt-4o", "", ":", "openai:", "OPENAI:gpt-4o"])
+@pytest.mark.parametrize(
+    "model", ["openai:gpt-4o-of-my-own-making", "mine:gpt-4o", "ollama:llama3", "gpt-4o", "", ":", "openai:", "OPENAI:gpt-4o"]
+)
 def test_a_model_without_a_known_price_has_no_cost_rather_than_none_at_all(model: str) -> None:
     assert cost_of(model, Usage(1000, 1000)) is None
 
@@ -63,8 +65,6 @@ async def test_the_list_can_be_loaded_before_it_is_needed() -> None:
 def test_the_event_says_what_the_row_says() -> None:
     spend = Spend("openai:gpt-4o", Usage(100, 20, 30, 4, 5, is_estimated=True), 77)
     row = UsageRow("run", 0, "a", "s", None, None, "", spend, Decimal("0.00045"))
-    assert row.event() == {
-        **{"model": "openai:gpt-4o", "prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120, "cached_tokens": 30},
-        **{"reasoning_tokens": 5, "is_estimated": True, "cost": 0.00045, "latency_ms": 77},
-    }
+    tokens = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120, "cached_tokens": 30, "reasoning_tokens": 5}
+    assert row.event() == tokens | {"model": "openai:gpt-4o", "is_estimated": True, "cost": 0.00045, "latency_ms": 77}
     assert row._replace(cost=None).event()["cost"] is None

@@ -255,7 +255,8 @@ async def seed_many(owner: Connection, count: int, *, sessions: int) -> None:
         f"""
         WITH made AS (
             INSERT INTO token_usage (agent_id, session_id, user_id, model, prompt_tokens, completion_tokens, total_tokens, created_at)
-            SELECT 'a' || n % 20, 's' || n % {sessions}, 'u' || n % 50, 'openai:m', 1, 1, 2, timestamptz '2026-03-01Z' + n * interval '10 d' / {count}
+            SELECT 'a' || n % 20, 's' || n % {sessions}, 'u' || n % 50, 'openai:m', 1, 1, 2,
+                   timestamptz '2026-03-01Z' + n * interval '10 d' / {count}
             FROM generate_series(0, {count - 1}) n RETURNING id
         )
         INSERT INTO usage_details (usage_id, run_id, call, tenant_id, latency_ms)
@@ -267,7 +268,9 @@ async def seed_many(owner: Connection, count: int, *, sessions: int) -> None:
 async def rows_read(owner: Connection) -> int:
     """Rows of token_usage that statements have read so far, by index or not."""
     await owner.execute("SELECT pg_stat_clear_snapshot()")
-    row = await owner.fetchrow("SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) AS read FROM pg_stat_user_tables WHERE relname = 'token_usage'")
+    row = await owner.fetchrow(
+        "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) AS read FROM pg_stat_user_tables WHERE relname = 'token_usage'"
+    )
     assert row is not None
     return row["read"]
 

@@ -94,7 +94,7 @@ def random_rows(count: int, seed: int = 7) -> list[Spent]:
 
 def summed(rows: Sequence[Spent], groups: Sequence[str]) -> list[dict[str, Any]]:
     """The report that the rows should give."""
-    sums: dict[tuple[Any, ...], dict[str, Any]] = defaultdict(lambda: {name: 0 for name in SUMS} | {"cost": Decimal(0), "unpriced_calls": 0})
+    sums: dict[tuple[Any, ...], dict[str, Any]] = defaultdict(lambda: dict.fromkeys(SUMS, 0) | {"cost": Decimal(0), "unpriced_calls": 0})
     for one in rows:
         usage, total = one.row.spend.usage, sums[tuple(one.value(group) for group in groups)]
         for name in ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"):

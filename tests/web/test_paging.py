@@ -4,6 +4,7 @@ import base64
 import datetime as dt
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pointsman.kit.problems import InvalidRequest
 from pointsman.web.paging import Int4, Page, decode_cursor, encode_cursor, page_of
 
-MOMENTS = st.datetimes(dt.datetime(2020, 1, 1), dt.datetime(2100, 1, 1), timezones=st.just(dt.UTC))
+MOMENTS = st.integers(0, 2**51).map(lambda micros: dt.datetime(2020, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=micros))
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=50)
 
 
@@ -62,10 +63,8 @@ def test_keys_that_no_row_can_have_are_refused(keys: tuple[str, str]) -> None:
 
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
 def test_whatever_is_sent_as_a_cursor_is_read_or_refused(cursor: str) -> None:
-    try:
-        decode_cursor(cursor, int)
-    except InvalidRequest as refused:
-        assert refused.errors
+    with suppress(InvalidRequest):
+        assert decode_cursor(cursor, int)
 
 
 def page(rows: Sequence[int], limit: int, cursor: str | None) -> Page[int]:

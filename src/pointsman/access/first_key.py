@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncSession
+import msgspec
 
 from pointsman.access import queries
 from pointsman.access.key_file import KeyFile
 from pointsman.access.keys import digest, hint, new_key
-from pointsman.access.models import ApiKey
+from pointsman.access.rows import NewKey
 from pointsman.audit.service import record
-from pointsman.kit.db import Database
+from pointsman.kit.db import Connection, Database
 from pointsman.kit.notify import notify
 from pointsman.kit.principal import ADMIN
 
@@ -45,50 +45,50 @@ async def bootstrap_admin(db: Database, path: Path, *, rotate: bool = False) -> 
     a row knows, which the next call publishes. Either way there is one admin key and its plaintext is on disk.
     """
     file = KeyFile(path)
-    async with db.transaction() as session:
-        await queries.lock_changes(session)
-        recovered = await _recovered(session, file)
-        api_key = None if recovered else await _made(session, file, rotate=rotate)
+    async with db.transaction() as connection:
+        await queries.lock_changes(connection)
+        recovered = await _recovered(connection, file)
+        api_key = None if recovered else await _made(connection, file, rotate=rotate)
     made = recovered or api_key
     if made:
         file.publish(made)
     return FirstKey(path, made)
 
 
-async def _recovered(session: AsyncSession, file: KeyFile) -> str | None:
+async def _recovered(connection: Connection, file: KeyFile) -> str | None:
     """The key of a call that died between its commit and its rename, if it still is the one that counts."""
     staged = file.find_staged()
     if staged is None:
         return None
-    stored = await queries.find_by_hash(session, digest(staged))
-    working = [admin.key.id for admin in await queries.list_admin_keys(session)]
+    stored = await queries.find_by_hash(connection, digest(staged))
+    working = [admin.key.id for admin in await queries.list_admin_keys(connection)]
     if stored is not None and stored.key.id in working:
         return staged
     file.discard_staged()
     return None
 
 
-async def _made(session: AsyncSession, file: KeyFile, *, rotate: bool) -> str | None:
-    if not rotate and await queries.list_admin_keys(session):
+async def _made(connection: Connection, file: KeyFile, *, rotate: bool) -> str | None:
+    if not rotate and await queries.list_admin_keys(connection):
         return None
     present = file.find_key()
     # A key in the file that no database row knows was this gateway's before its database was made anew: it goes on working.
-    adopted = present is not None and not rotate and await queries.find_by_hash(session, digest(present)) is None
+    adopted = present is not None and not rotate and await queries.find_by_hash(connection, digest(present)) is None
     api_key = present if present is not None and adopted else new_key()
     file.stage(api_key)
-    await _replace(session, api_key)
+    await _replace(connection, api_key)
     return api_key
 
 
-async def _replace(session: AsyncSession, api_key: str) -> None:
-    before = await queries.list_bootstrapped(session)
-    key = ApiKey(key_hash=digest(api_key), name=_NAME, scopes=[ADMIN], rate_limit=0)
-    stored = await queries.add_key(session, key, family_id=None, made_by=None, shown=hint(api_key))
+async def _replace(connection: Connection, api_key: str) -> None:
+    before = await queries.list_bootstrapped(connection)
+    key = NewKey(digest(api_key), _NAME, owner_id=None, scopes=[ADMIN], rate_limit=0, expires_at=None)
+    stored = await queries.add_key(connection, key, family_id=None, made_by=None, shown=hint(api_key))
     for old in before:
-        old.is_active = False
+        await queries.update_key(connection, msgspec.structs.replace(old, is_active=False))
         detail = {"name": old.name, "replaced_by": stored.key.id}
-        await record(session, None, "key.revoked", "key", str(old.id), detail, actor=_ACTOR)
-        await notify(session, "keys", old.id)
+        await record(connection, None, "key.revoked", "key", str(old.id), detail, actor=_ACTOR)
+        await notify(connection, "keys", old.id)
     detail = {"replaces": [old.id for old in before]}
-    await record(session, None, "key.bootstrapped", "key", str(stored.key.id), detail, actor=_ACTOR)
-    await notify(session, "keys", stored.key.id)
+    await record(connection, None, "key.bootstrapped", "key", str(stored.key.id), detail, actor=_ACTOR)
+    await notify(connection, "keys", stored.key.id)

@@ -1,16 +1,12 @@
-"""Every statement about keys; those of the request path are raw, prepared once per connection by the driver."""
+"""Every statement about keys; returns rows or None."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, func, or_, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
-
-from pointsman.access.models import ApiKey, KeyLineage
+from pointsman.access.rows import ApiKey, NewKey, StoredKey
+from pointsman.kit import json_text
+from pointsman.kit.db import Connection
 from pointsman.kit.principal import ADMIN
 
 # Who has this hash. Time left is told by the database's clock, which decides when a key expires.
@@ -63,117 +59,110 @@ RETURNING used AS granted, 0 AS used_before, 3600::float8 AS resets_in
 # revoke each other, a maker that is narrowed while it hands out what it had, a bootstrap on two replicas.
 _CHANGES_LOCK = 0x504D_4B45_5953
 
+_KEY = """k.id, k.key_hash, k.name, k.owner_id, k.scopes, k.rate_limit, k.expires_at, k.last_used_at, k.is_active, k.created_at,
+       k.updated_at"""
+_STORED = f"SELECT {_KEY}, l.key_id, l.family_id, l.made_by, l.hint FROM api_keys k LEFT JOIN api_key_lineage l ON l.key_id = k.id"
+_WORKS = "k.is_active AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())"
 
-class StoredKey(NamedTuple):
-    """A key with its lineage; None for a row that something else than this service has inserted."""
+_ADD = f"""
+WITH k AS (
+    INSERT INTO api_keys (key_hash, name, owner_id, scopes, rate_limit, expires_at) VALUES ($1, $2, $3, $4, $5, $6) RETURNING *
+), l AS (
+    INSERT INTO api_key_lineage (key_id, family_id, made_by, hint)
+    SELECT k.id, coalesce($7::int, k.id), $8::int, $9::varchar FROM k RETURNING *
+)
+SELECT {_KEY}, l.key_id, l.family_id, l.made_by, l.hint FROM k, l
+"""
+_UPDATE = f"""
+UPDATE api_keys k SET name = $2, scopes = $3, rate_limit = $4, expires_at = $5, is_active = $6, updated_at = now()
+ WHERE k.id = $1
+RETURNING {_KEY}
+"""
+# An empty owner stands for none: those are operator keys.
+_FIND = f"{_STORED} WHERE k.id = $1 AND ($2::varchar IS NULL OR coalesce(k.owner_id, '') = $2)"
+_LIST = f"""
+{_STORED}
+ WHERE ($1::varchar IS NULL OR coalesce(k.owner_id, '') = $1)
+   AND ($2::varchar IS NULL OR coalesce(k.owner_id, '') = $2)
+   AND ($3::boolean IS NULL OR k.is_active = $3)
+   AND ($4::int IS NULL OR k.id < $4)
+ ORDER BY k.id DESC LIMIT $5
+"""
+_LIST_ADMINS = f"""
+{_STORED}
+ WHERE k.owner_id IS NULL AND {_WORKS} AND strpos(k.scopes, $1) > 0
+   AND NOT EXISTS (SELECT FROM api_key_lineage y WHERE y.family_id = coalesce(l.family_id, k.id) AND y.key_id > k.id)
+ ORDER BY k.id DESC
+"""
+_LIST_BOOTSTRAPPED = f"""
+SELECT {_KEY} FROM api_keys k JOIN api_key_lineage l ON l.key_id = k.id
+ WHERE k.is_active AND l.family_id IN (SELECT family_id FROM api_key_lineage WHERE made_by IS NULL)
+ ORDER BY k.id
+"""
 
-    key: ApiKey
-    lineage: KeyLineage | None
 
-    @property
-    def family_id(self) -> int:
-        """The family whose hourly window the key uses."""
-        return self.lineage.family_id if self.lineage else self.key.id
-
-
-async def lock_changes(session: AsyncSession) -> None:
+async def lock_changes(connection: Connection) -> None:
     """Until the transaction ends, nobody else changes any key."""
-    await session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _CHANGES_LOCK})
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _CHANGES_LOCK)
 
 
-async def add_key(session: AsyncSession, key: ApiKey, *, family_id: int | None, made_by: int | None, shown: str) -> StoredKey:
+async def add_key(connection: Connection, key: NewKey, *, family_id: int | None, made_by: int | None, shown: str) -> StoredKey:
     """Insert the key; without a family it founds one."""
-    session.add(key)
-    await session.flush()
-    lineage = KeyLineage(key_id=key.id, family_id=family_id or key.id, made_by=made_by, hint=shown)
-    session.add(lineage)
-    await session.flush()
-    await session.refresh(key)
-    return StoredKey(key, lineage)
+    values = key._replace(scopes=json_text.encode(key.scopes))
+    row = await connection.fetchrow(_ADD, *values, family_id, made_by, shown)
+    assert row is not None
+    return StoredKey.of(row)
 
 
-async def find_key(session: AsyncSession, key_id: int, tenant: str | None) -> StoredKey | None:
+async def update_key(connection: Connection, key: ApiKey) -> ApiKey:
+    """The row as it is stored now; the caller holds the lock on all changes of keys."""
+    scopes = json_text.encode(key.scopes)
+    row = await connection.fetchrow(_UPDATE, key.id, key.name, scopes, key.rate_limit, key.expires_at, key.is_active)
+    assert row is not None
+    return ApiKey.of(row)
+
+
+async def find_key(connection: Connection, key_id: int, tenant: str | None) -> StoredKey | None:
     """The key, if it belongs to the visible tenant (None: any)."""
-    statement = _visible(_stored().where(ApiKey.id == key_id), tenant)
-    row = (await session.execute(statement)).one_or_none()
-    return StoredKey(*row) if row else None
+    row = await connection.fetchrow(_FIND, key_id, tenant)
+    return StoredKey.of(row) if row else None
 
 
-async def find_by_hash(session: AsyncSession, key_hash: str) -> StoredKey | None:
+async def find_by_hash(connection: Connection, key_hash: str) -> StoredKey | None:
     """The key with this hash, of whatever state."""
-    row = (await session.execute(_stored().where(ApiKey.key_hash == key_hash))).one_or_none()
-    return StoredKey(*row) if row else None
+    row = await connection.fetchrow(f"{_STORED} WHERE k.key_hash = $1", key_hash)
+    return StoredKey.of(row) if row else None
 
 
 async def list_keys(
-    session: AsyncSession, tenant: str | None, *, owner: str | None, active: bool | None, before_id: int | None, limit: int
+    connection: Connection, tenant: str | None, *, owner: str | None, active: bool | None, before_id: int | None, limit: int
 ) -> list[StoredKey]:
     """The newest keys first; an empty `owner` means keys without one, that is operator keys."""
-    statement = _visible(_stored().order_by(ApiKey.id.desc()).limit(limit), tenant)
-    if owner is not None:
-        statement = statement.where(_owned_by(owner))
-    if active is not None:
-        statement = statement.where(ApiKey.is_active.is_(active))
-    if before_id is not None:
-        statement = statement.where(ApiKey.id < before_id)
-    return [StoredKey(*row) for row in (await session.execute(statement))]
+    return [StoredKey.of(row) for row in await connection.fetch(_LIST, tenant, owner, active, before_id, limit)]
 
 
-async def list_admin_keys(session: AsyncSession) -> list[StoredKey]:
+async def list_admin_keys(connection: Connection) -> list[StoredKey]:
     """Operator keys with `admin` that work now and have no successor, newest first."""
-    statement = (
-        _stored()
-        .where(ApiKey.owner_id.is_(None), _works(), ~_has_successor())
-        .where(cast(ApiKey.scopes, Text).contains(f'"{ADMIN}"'))
-        .order_by(ApiKey.id.desc())
-    )
-    return [StoredKey(*row) for row in (await session.execute(statement))]
+    return [StoredKey.of(row) for row in await connection.fetch(_LIST_ADMINS, json_text.encode(ADMIN))]
 
 
-async def find_working_key(session: AsyncSession, key_id: int) -> ApiKey | None:
+async def find_working_key(connection: Connection, key_id: int) -> ApiKey | None:
     """The key, if it is neither revoked nor expired."""
-    return await session.scalar(select(ApiKey).where(ApiKey.id == key_id, _works()))
+    row = await connection.fetchrow(f"SELECT {_KEY} FROM api_keys k WHERE k.id = $1 AND {_WORKS}", key_id)
+    return ApiKey.of(row) if row else None
 
 
-async def list_bootstrapped(session: AsyncSession) -> Sequence[ApiKey]:
+async def list_bootstrapped(connection: Connection) -> list[ApiKey]:
     """Active keys of families that no key founded, which are those made on the gateway's host, oldest first."""
-    families = select(KeyLineage.family_id).where(KeyLineage.made_by.is_(None))
-    statement = (
-        select(ApiKey)
-        .join(KeyLineage, KeyLineage.key_id == ApiKey.id)
-        .where(KeyLineage.family_id.in_(families), ApiKey.is_active)
-        .order_by(ApiKey.id)
-    )
-    return (await session.scalars(statement)).all()
+    return [ApiKey.of(row) for row in await connection.fetch(_LIST_BOOTSTRAPPED)]
 
 
-async def find_successor(session: AsyncSession, stored: StoredKey) -> int | None:
+async def find_successor(connection: Connection, stored: StoredKey) -> int | None:
     """The id of the youngest key of the family, if that is another one."""
-    youngest = await session.scalar(select(func.max(KeyLineage.key_id)).where(KeyLineage.family_id == stored.family_id))
+    youngest = await connection.fetchval("SELECT max(key_id) FROM api_key_lineage WHERE family_id = $1", stored.family_id)
     return youngest if youngest is not None and youngest > stored.key.id else None
 
 
-async def database_now(session: AsyncSession) -> dt.datetime:
+async def database_now(connection: Connection) -> dt.datetime:
     """The clock that keys expire by."""
-    return (await session.execute(select(func.clock_timestamp()))).scalar_one()
-
-
-def _stored() -> Select[ApiKey, KeyLineage]:
-    return select(ApiKey, KeyLineage).outerjoin(KeyLineage, KeyLineage.key_id == ApiKey.id)
-
-
-def _visible(statement: Select[ApiKey, KeyLineage], tenant: str | None) -> Select[ApiKey, KeyLineage]:
-    return statement if tenant is None else statement.where(_owned_by(tenant))
-
-
-def _owned_by(tenant: str) -> ColumnElement[bool]:
-    return ApiKey.owner_id == tenant if tenant else ApiKey.owner_id.is_(None)
-
-
-def _works() -> ColumnElement[bool]:
-    return and_(ApiKey.is_active, or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.clock_timestamp()))
-
-
-def _has_successor() -> ColumnElement[bool]:
-    younger = aliased(KeyLineage)
-    return exists().where(and_(younger.family_id == func.coalesce(KeyLineage.family_id, ApiKey.id), younger.key_id > ApiKey.id))
+    return await connection.fetchval("SELECT clock_timestamp()")

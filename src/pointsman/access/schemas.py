@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-from pointsman.access.queries import StoredKey
+from pointsman.access.rows import StoredKey
 from pointsman.access.scopes import known_scope
 from pointsman.kit.clock import utcnow
 from pointsman.kit.ids import ChosenId

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pointsman.access import queries
 from pointsman.access.errors import (
@@ -24,12 +23,11 @@ from pointsman.access.errors import (
 )
 from pointsman.access.first_key import FirstKey, bootstrap_admin
 from pointsman.access.keys import digest, hint, new_key
-from pointsman.access.models import ApiKey
-from pointsman.access.queries import StoredKey
+from pointsman.access.rows import ApiKey, NewKey, StoredKey
 from pointsman.access.schemas import KeyCreate, KeyPatch, KeyRead
 from pointsman.access.scopes import beyond
 from pointsman.audit.service import record
-from pointsman.kit.db import Database
+from pointsman.kit.db import Connection, Database
 from pointsman.kit.notify import notify
 from pointsman.kit.principal import ADMIN, Principal
 from pointsman.web.paging import Page, decode_cursor, page_of
@@ -62,12 +60,12 @@ class KeyService:
         """Make a key within the maker's scopes and tenant. Raises ScopesExceeded or OwnerForbidden."""
         owner = _owner(principal, body)
         api_key = new_key()
-        async with self._db.transaction() as session:
-            maker = await _require_maker(session, principal)
+        async with self._db.transaction() as connection:
+            maker = await _require_maker(connection, principal)
             _require_within(body.scopes, maker)
-            key = ApiKey(key_hash=digest(api_key), owner_id=owner, **body.model_dump(exclude={"owner_id"}))
-            stored = await queries.add_key(session, key, family_id=None, made_by=maker.id, shown=hint(api_key))
-            await _changed(session, principal, "key.created", stored.key, _summary(stored.key))
+            key = NewKey(digest(api_key), body.name, owner, body.scopes, body.rate_limit, body.expires_at)
+            stored = await queries.add_key(connection, key, family_id=None, made_by=maker.id, shown=hint(api_key))
+            await _changed(connection, principal, "key.created", stored.key, _summary(stored.key))
         return IssuedKey(stored, api_key)
 
     async def list_keys(
@@ -75,21 +73,21 @@ class KeyService:
     ) -> Page[KeyRead]:
         """The keys of the visible tenant, newest first; an empty `owner` asks for operator keys."""
         after = decode_cursor(cursor, _KeyId)
-        async with self._db.reading() as session:
+        async with self._db.connection() as connection:
             rows = await queries.list_keys(
-                session, principal.visible_tenant, owner=owner, active=active, before_id=after[0] if after else None, limit=limit + 1
+                connection, principal.visible_tenant, owner=owner, active=active, before_id=after[0] if after else None, limit=limit + 1
             )
         return page_of(rows, limit, KeyRead.of, lambda stored: (stored.key.id,))
 
     async def require_key(self, principal: Principal, key_id: int) -> StoredKey:
         """The key, revoked ones too. Raises KeyNotFound."""
-        async with self._db.reading() as session:
-            return await _require_visible(session, principal, key_id)
+        async with self._db.connection() as connection:
+            return await _require_visible(connection, principal, key_id)
 
     async def require_own(self, principal: Principal) -> StoredKey:
         """The calling key itself, in whatever tenant it works."""
-        async with self._db.reading() as session:
-            stored = await queries.find_key(session, principal.key_id, None)
+        async with self._db.connection() as connection:
+            stored = await queries.find_key(connection, principal.key_id, None)
         if stored is None:
             raise Unauthenticated
         return stored
@@ -97,9 +95,9 @@ class KeyService:
     async def update(self, principal: Principal, key_id: int, body: KeyPatch) -> StoredKey:
         """Change what the body names. Raises ScopesExceeded, KeyWidensItself, KeyRevoked or LastAdminKey."""
         changes = body.model_dump(include=body.model_fields_set)
-        async with self._db.transaction() as session:
-            maker = await _require_maker(session, principal)
-            stored = await _require_visible(session, principal, key_id)
+        async with self._db.transaction() as connection:
+            maker = await _require_maker(connection, principal)
+            stored = await _require_visible(connection, principal, key_id)
             key = stored.key
             if not key.is_active:
                 raise KeyRevoked(f"Key {key.id} was revoked.", hint="Make a new key.")
@@ -108,25 +106,22 @@ class KeyService:
             scopes = changes.get("scopes", key.scopes)
             _require_within(set(scopes) - set(key.scopes), maker)
             if ADMIN not in scopes:
-                await _require_other_admin(session, key)
+                await _require_other_admin(connection, key)
             was = {name: getattr(key, name) for name in changes}
-            for name, value in changes.items():
-                setattr(key, name, value)
-            await session.flush()
-            await session.refresh(key)
-            await _changed(session, principal, "key.updated", key, {"from": _plain(was), "to": _plain(changes)})
-        return stored
+            key = await queries.update_key(connection, msgspec.structs.replace(key, **changes))
+            await _changed(connection, principal, "key.updated", key, {"from": _plain(was), "to": _plain(changes)})
+        return stored._replace(key=key)
 
     async def delete(self, principal: Principal, key_id: int) -> None:
         """Revoke the key for good; again is fine. Raises LastAdminKey."""
-        async with self._db.transaction() as session:
-            await _require_maker(session, principal)
-            key = (await _require_visible(session, principal, key_id)).key
+        async with self._db.transaction() as connection:
+            await _require_maker(connection, principal)
+            key = (await _require_visible(connection, principal, key_id)).key
             if not key.is_active:
                 return
-            await _require_other_admin(session, key)
-            key.is_active = False
-            await _changed(session, principal, "key.revoked", key, {"name": key.name})
+            await _require_other_admin(connection, key)
+            await queries.update_key(connection, msgspec.structs.replace(key, is_active=False))
+            await _changed(connection, principal, "key.revoked", key, {"name": key.name})
 
     async def rotate(self, principal: Principal, key_id: int, overlap: timedelta) -> RotatedKey:
         """Make the key's successor; the old one works until the overlap ends. Raises KeyNotRotatable or ScopesExceeded.
@@ -134,17 +129,18 @@ class KeyService:
         The successor has the same name, owner, scopes, limit and expiry, and shares the hourly window.
         """
         api_key = new_key()
-        async with self._db.transaction() as session:
-            maker = await _require_maker(session, principal)
-            old = await _require_visible(session, principal, key_id)
+        async with self._db.transaction() as connection:
+            maker = await _require_maker(connection, principal)
+            old = await _require_visible(connection, principal, key_id)
             _require_within(old.key.scopes, maker)
-            await _require_rotatable(session, old)
-            stored = await _add_successor(session, old, maker, api_key)
-            ends_at = await queries.database_now(session) + overlap
-            old.key.expires_at = ends_at = min(ends_at, old.key.expires_at or ends_at)
+            await _require_rotatable(connection, old)
+            stored = await _add_successor(connection, old, maker, api_key)
+            ends_at = await queries.database_now(connection) + overlap
+            ends_at = min(ends_at, old.key.expires_at or ends_at)
+            await queries.update_key(connection, msgspec.structs.replace(old.key, expires_at=ends_at))
             detail: dict[str, object] = {"rotated_from": old.key.id, "old_key_expires_at": ends_at.isoformat()}
-            await notify(session, "keys", old.key.id)
-            await _changed(session, principal, "key.rotated", stored.key, detail)
+            await notify(connection, "keys", old.key.id)
+            await _changed(connection, principal, "key.rotated", stored.key, detail)
         return RotatedKey(stored, api_key, ends_at)
 
     async def bootstrap_admin(self, path: Path, *, rotate: bool = False) -> FirstKey:
@@ -162,20 +158,20 @@ def _owner(principal: Principal, body: KeyCreate) -> str | None:
     return bound
 
 
-async def _require_maker(session: AsyncSession, principal: Principal) -> ApiKey:
+async def _require_maker(connection: Connection, principal: Principal) -> ApiKey:
     """The caller's row as it is now, with all changes of keys locked.
 
     The door may have known this key for most of a second; what it hands out here would outlive its own revocation.
     """
-    await queries.lock_changes(session)
-    maker = await queries.find_working_key(session, principal.key_id)
+    await queries.lock_changes(connection)
+    maker = await queries.find_working_key(connection, principal.key_id)
     if maker is None:
         raise Unauthenticated("The calling key has just been revoked or has expired.")
     return maker
 
 
-async def _require_visible(session: AsyncSession, principal: Principal, key_id: int) -> StoredKey:
-    stored = await queries.find_key(session, key_id, principal.visible_tenant)
+async def _require_visible(connection: Connection, principal: Principal, key_id: int) -> StoredKey:
+    stored = await queries.find_key(connection, key_id, principal.visible_tenant)
     if stored is None:
         raise KeyNotFound(key_id)
     return stored
@@ -197,32 +193,32 @@ def _require_narrower(key: ApiKey, changes: dict[str, object]) -> None:
         raise KeyWidensItself("A key cannot prolong its own life.", hint="Use another key with keys:write.")
 
 
-async def _require_other_admin(session: AsyncSession, key: ApiKey) -> None:
+async def _require_other_admin(connection: Connection, key: ApiKey) -> None:
     """Refuse to give up `key` where it is the last operator key with `admin` that works."""
-    if [admin.key.id for admin in await queries.list_admin_keys(session)] == [key.id]:
+    if [admin.key.id for admin in await queries.list_admin_keys(connection)] == [key.id]:
         raise LastAdminKey(
             f"Key {key.id} is the only working operator key with the scope admin.",
             hint="Make another one first, or run `pointsman keys bootstrap --rotate` on the gateway's host.",
         )
 
 
-async def _require_rotatable(session: AsyncSession, old: StoredKey) -> None:
-    successor = await queries.find_successor(session, old)
+async def _require_rotatable(connection: Connection, old: StoredKey) -> None:
+    successor = await queries.find_successor(connection, old)
     if successor is not None:
         raise KeyNotRotatable(f"Key {old.key.id} was already rotated into key {successor}.", hint=f"Rotate key {successor}.")
-    if await queries.find_working_key(session, old.key.id) is None:
+    if await queries.find_working_key(connection, old.key.id) is None:
         raise KeyNotRotatable(f"Key {old.key.id} is revoked or has expired.", hint="Make a new key.")
 
 
-async def _add_successor(session: AsyncSession, old: StoredKey, maker: ApiKey, api_key: str) -> StoredKey:
-    kept = {name: getattr(old.key, name) for name in ("name", "owner_id", "scopes", "rate_limit", "expires_at")}
-    key = ApiKey(key_hash=digest(api_key), **kept)
-    return await queries.add_key(session, key, family_id=old.family_id, made_by=maker.id, shown=hint(api_key))
+async def _add_successor(connection: Connection, old: StoredKey, maker: ApiKey, api_key: str) -> StoredKey:
+    kept = old.key
+    key = NewKey(digest(api_key), kept.name, kept.owner_id, kept.scopes, kept.rate_limit, kept.expires_at)
+    return await queries.add_key(connection, key, family_id=old.family_id, made_by=maker.id, shown=hint(api_key))
 
 
-async def _changed(session: AsyncSession, principal: Principal, action: str, key: ApiKey, detail: dict[str, object]) -> None:
-    await record(session, principal, action, "key", str(key.id), detail, tenant=key.owner_id or "")
-    await notify(session, "keys", key.id)
+async def _changed(connection: Connection, principal: Principal, action: str, key: ApiKey, detail: dict[str, object]) -> None:
+    await record(connection, principal, action, "key", str(key.id), detail, tenant=key.owner_id or "")
+    await notify(connection, "keys", key.id)
 
 
 def _summary(key: ApiKey) -> dict[str, object]:

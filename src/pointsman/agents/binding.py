@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from pointsman.agents import queries
 from pointsman.agents.errors import AgentPromptMissing, AgentPromptPinned, AgentPromptShared, AgentPromptTaken, AgentPromptUnknown
-from pointsman.agents.models import Agent, AgentPrompt
+from pointsman.agents.rows import Agent, AgentPrompt
 from pointsman.agents.schemas import AgentCreate, AgentPatch
+from pointsman.kit.db import Connection
 from pointsman.kit.principal import Principal
 from pointsman.kit.problems import FieldError
 from pointsman.prompts import queries as prompt_queries
@@ -26,19 +25,19 @@ class Pin(NamedTuple):
     label: str | None = None
 
 
-async def bind_new(session: AsyncSession, principal: Principal, agent: Agent, body: AgentCreate) -> AgentPrompt:
+async def bind_new(connection: Connection, principal: Principal, agent: Agent, body: AgentCreate) -> AgentPrompt:
     """Bind an agent that is being created or brought back. Raises AgentPromptTaken, AgentPromptUnknown."""
     if body.template is not None:
-        await _make_prompt(session, principal, agent, body.template)
-        return await queries.put_binding(session, agent.id, version=None, label=None, made=True)
+        await _make_prompt(connection, principal, agent, body.template)
+        return await queries.put_binding(connection, agent.id, version=None, label=None, made=True)
     pin = Pin(body.prompt_version, body.prompt_label)
-    await _require_target(session, body.prompt_service_id or "", pin)
-    return await queries.put_binding(session, agent.id, version=pin.version, label=pin.label, made=False)
+    await _require_target(connection, body.prompt_service_id or "", pin)
+    return await queries.put_binding(connection, agent.id, version=pin.version, label=pin.label, made=False)
 
 
-async def rebind(session: AsyncSession, agent: Agent, patch: AgentPatch) -> set[str]:
+async def rebind(connection: Connection, agent: Agent, patch: AgentPatch) -> set[str]:
     """Move to the prompt and the pin that the patch says; the names of what changed. Raises AgentPromptUnknown, AgentPromptPinned."""
-    binding = await queries.find_binding(session, agent.id)
+    binding = await queries.find_binding(connection, agent.id)
     old = Pin(binding.pinned_version, binding.pinned_label) if binding else Pin()
     new = _moved(old, patch)
     prompt_id = patch.prompt_service_id if "prompt_service_id" in patch.model_fields_set else agent.prompt_service_id
@@ -50,15 +49,15 @@ async def rebind(session: AsyncSession, agent: Agent, patch: AgentPatch) -> set[
         )
     if not moves and new == old:
         return set()
-    await _require_target(session, prompt_id or "", new)
-    await queries.put_binding(session, agent.id, version=new.version, label=new.label, made=False)
+    await _require_target(connection, prompt_id or "", new)
+    await queries.put_binding(connection, agent.id, version=new.version, label=new.label, made=False)
     pins = {name for name, a, b in (("prompt_version", old.version, new.version), ("prompt_label", old.label, new.label)) if a != b}
     return pins | ({"prompt_service_id"} if moves else set())
 
 
-async def edit_template(session: AsyncSession, principal: Principal, agent: Agent, template: str) -> bool:
+async def edit_template(connection: Connection, principal: Principal, agent: Agent, template: str) -> bool:
     """The next version of the agent's own prompt; whether anything changed. Raises AgentPromptShared, AgentPromptPinned."""
-    binding = await queries.find_binding(session, agent.id)
+    binding = await queries.find_binding(connection, agent.id)
     if not is_own(agent, binding):
         raise AgentPromptShared(
             f"The prompt {agent.prompt_service_id} was not made with the agent {agent.id}.",
@@ -70,22 +69,22 @@ async def edit_template(session: AsyncSession, principal: Principal, agent: Agen
             f"The agent is pinned to {pinned} and would not use the new template.",
             hint=f"Unpin it in the same request, or edit the prompt alone with PATCH /v2/prompts/{agent.id}.",
         )
-    prompt = await prompt_queries.lock_prompt(session, agent.id)
+    prompt = await prompt_queries.lock_prompt(connection, agent.id)
     if prompt is None or not prompt.is_active:
         raise AgentPromptMissing(f"The prompt {agent.id} was deleted.", hint="Create it again with POST /v2/prompts.")
     before = prompt.version
-    edited = await writing.edit_prompt(session, principal, prompt, replace(Content.of(prompt), template=template))
+    edited = await writing.edit_prompt(connection, principal, prompt, replace(Content.of(prompt), template=template))
     return edited.version != before
 
 
-async def release(session: AsyncSession, principal: Principal, agent: Agent) -> None:
+async def release(connection: Connection, principal: Principal, agent: Agent) -> None:
     """Delete the prompt that was made with the agent, unless another agent uses it."""
-    if not is_own(agent, await queries.find_binding(session, agent.id)):
+    if not is_own(agent, await queries.find_binding(connection, agent.id)):
         return
     # Locked before asking: an agent that is being bound to the prompt holds it, so it is either seen or finds the prompt deleted.
-    prompt = await prompt_queries.lock_prompt(session, agent.id)
-    if prompt is not None and not await queries.others_use_prompt(session, prompt.id, agent.id):
-        await writing.delete_prompt(session, principal, prompt)
+    prompt = await prompt_queries.lock_prompt(connection, agent.id)
+    if prompt is not None and not await queries.others_use_prompt(connection, prompt.id, agent.id):
+        await writing.delete_prompt(connection, principal, prompt)
 
 
 def is_own(agent: Agent, binding: AgentPrompt | None) -> bool:
@@ -93,14 +92,14 @@ def is_own(agent: Agent, binding: AgentPrompt | None) -> bool:
     return binding is not None and binding.made_prompt and agent.prompt_service_id == agent.id
 
 
-async def _make_prompt(session: AsyncSession, principal: Principal, agent: Agent, template: str) -> None:
-    binding = await queries.find_binding(session, agent.id)
-    old = await prompt_queries.lock_prompt(session, agent.id)
+async def _make_prompt(connection: Connection, principal: Principal, agent: Agent, template: str) -> None:
+    binding = await queries.find_binding(connection, agent.id)
+    old = await prompt_queries.lock_prompt(connection, agent.id)
     # One that was deleted with its agent is the agent's still; one that somebody has brought back since is not.
     if old is not None and (old.is_active or binding is None or not binding.made_prompt):
         raise _taken(agent.id, deleted=not old.is_active)
     try:
-        await writing.create_prompt(session, principal, agent.id, Content(agent.name, template, None, [], []))
+        await writing.create_prompt(connection, principal, agent.id, Content(agent.name, template, None, [], []))
     except PromptExists:
         raise _taken(agent.id, deleted=False) from None
 
@@ -123,12 +122,12 @@ def _moved(pin: Pin, patch: AgentPatch) -> Pin:
     return Pin(None if "prompt_version" in sent else pin.version, None if "prompt_label" in sent else pin.label)
 
 
-async def _require_target(session: AsyncSession, prompt_id: str, pin: Pin) -> None:
-    if await prompt_queries.hold_prompt(session, prompt_id) is None:
+async def _require_target(connection: Connection, prompt_id: str, pin: Pin) -> None:
+    if await prompt_queries.hold_prompt(connection, prompt_id) is None:
         raise _unknown("/prompt_service_id", f"There is no active prompt {prompt_id}.")
-    if pin.version is not None and await prompt_queries.find_version(session, prompt_id, pin.version) is None:
+    if pin.version is not None and await prompt_queries.find_version(connection, prompt_id, pin.version) is None:
         raise _unknown("/prompt_version", f"The prompt {prompt_id} has no version {pin.version}.")
-    if pin.label is not None and await prompt_queries.find_label(session, prompt_id, pin.label) is None:
+    if pin.label is not None and await prompt_queries.find_label(connection, prompt_id, pin.label) is None:
         raise _unknown("/prompt_label", f"The prompt {prompt_id} has no label {pin.label}.")
 
 

@@ -1,19 +1,13 @@
-"""Every statement on the tables of agents."""
+"""Every statement on the tables of agents; returns rows or None."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Text, cast, exists, func, select, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from pointsman.agents.models import Agent, AgentPrompt
-from pointsman.agents.schemas import BoundAgent
-
-_FRESH: dict[str, Any] = {"populate_existing": True}
-_BOUND = select(Agent, AgentPrompt).outerjoin(AgentPrompt, AgentPrompt.agent_id == Agent.id)
+from pointsman.agents.rows import Agent, AgentPrompt, BoundAgent
+from pointsman.kit import json_text
+from pointsman.kit.db import Connection
 
 # One round trip from an id to everything a run needs. An unpinned agent runs on the prompt's own row, which is its newest version.
 RESOLVE = """
@@ -29,62 +23,113 @@ LEFT JOIN prompts.prompt_versions v ON v.prompt_id = p.id AND v.version = coales
 WHERE a.id = $1 AND a.is_active
 """
 
+_AGENT = "id, name, description, version, prompt_service_id, tags, config, created_at, updated_at, is_active"
+_BINDING = "agent_id, pinned_version, pinned_label, made_prompt"
 
-async def insert_agent(session: AsyncSession, agent_id: str, values: dict[str, Any]) -> Agent | None:
+_INSERT = f"""
+INSERT INTO agent_info (id, name, description, version, prompt_service_id, tags, config) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT DO NOTHING
+RETURNING {_AGENT}
+"""
+_UPDATE = f"""
+UPDATE agent_info
+   SET name = $2, description = $3, version = $4, prompt_service_id = $5, tags = $6, config = $7, is_active = $8,
+       updated_at = clock_timestamp()
+ WHERE id = $1
+RETURNING {_AGENT}
+"""
+_LOCK = f"SELECT {_AGENT} FROM agent_info WHERE id = $1 FOR UPDATE"
+_BOUND = f"SELECT {_AGENT}, {_BINDING} FROM agent_info LEFT JOIN agent_prompts ON agent_id = id"
+_FIND = f"{_BOUND} WHERE id = $1 AND is_active"
+# Containment in the whole of `tags`; text is sought as it stands, so that no character of it has a meaning.
+_LIST = f"""
+{_BOUND}
+ WHERE (is_active OR $1::boolean)
+   AND ($2::jsonb IS NULL OR tags::jsonb @> $2)
+   AND ($3::text IS NULL OR strpos(lower(id), lower($3)) > 0 OR strpos(lower(name), lower($3)) > 0
+        OR strpos(lower(description), lower($3)) > 0)
+   AND id > $4
+ ORDER BY id LIMIT $5
+"""
+_FIND_BINDING = f"SELECT {_BINDING} FROM agent_prompts WHERE agent_id = $1"
+_PUT_BINDING = f"""
+INSERT INTO agent_prompts AS old (agent_id, pinned_version, pinned_label, made_prompt) VALUES ($1, $2, $3, $4)
+ON CONFLICT (agent_id) DO UPDATE
+   SET pinned_version = excluded.pinned_version, pinned_label = excluded.pinned_label, made_prompt = old.made_prompt OR excluded.made_prompt
+RETURNING {_BINDING}
+"""
+_OTHERS_USE_PROMPT = "SELECT EXISTS (SELECT FROM agent_info WHERE prompt_service_id = $1 AND id <> $2 AND is_active)"
+
+
+async def insert_agent(
+    connection: Connection,
+    agent_id: str,
+    *,
+    name: str,
+    description: str | None,
+    version: str,
+    prompt_service_id: str,
+    tags: Sequence[str],
+    config: dict[str, Any],
+) -> Agent | None:
     """The new row, or None where the id is taken, also by a deleted agent."""
-    return await session.scalar(insert(Agent).values(id=agent_id, **values).on_conflict_do_nothing().returning(Agent))
+    row = await connection.fetchrow(
+        _INSERT, agent_id, name, description, version, prompt_service_id, json_text.encode(tags), json_text.encode(config)
+    )
+    return Agent.of(row) if row else None
 
 
-async def update_agent(session: AsyncSession, agent_id: str, values: dict[str, Any]) -> Agent:
-    """The changed row; `updated_at` moves."""
-    statement = update(Agent).where(Agent.id == agent_id).values(**values, updated_at=func.clock_timestamp()).returning(Agent)
-    return (await session.scalars(statement, execution_options=_FRESH)).one()
+async def update_agent(connection: Connection, agent: Agent) -> Agent:
+    """The row as it is stored now; the caller has locked it. `updated_at` moves."""
+    row = await connection.fetchrow(
+        _UPDATE,
+        agent.id,
+        agent.name,
+        agent.description,
+        agent.version,
+        agent.prompt_service_id,
+        json_text.encode(agent.tags),
+        json_text.encode(agent.config),
+        agent.is_active,
+    )
+    assert row is not None
+    return Agent.of(row)
 
 
-async def lock_agent(session: AsyncSession, agent_id: str) -> Agent | None:
+async def lock_agent(connection: Connection, agent_id: str) -> Agent | None:
     """The row, active or not, which nobody else changes until the transaction ends."""
-    return await session.scalar(select(Agent).where(Agent.id == agent_id).with_for_update(), execution_options=_FRESH)
+    row = await connection.fetchrow(_LOCK, agent_id)
+    return Agent.of(row) if row else None
 
 
-async def find_agent(session: AsyncSession, agent_id: str) -> BoundAgent | None:
+async def find_agent(connection: Connection, agent_id: str) -> BoundAgent | None:
     """An active agent."""
-    row = (await session.execute(_BOUND.where(Agent.id == agent_id, Agent.is_active))).one_or_none()
-    return BoundAgent(*row) if row else None
+    row = await connection.fetchrow(_FIND, agent_id)
+    return BoundAgent.of(row) if row else None
 
 
 async def list_agents(
-    session: AsyncSession, *, tags: Sequence[str], q: str | None, include_inactive: bool, after: str | None, limit: int
-) -> Sequence[BoundAgent]:
+    connection: Connection, *, tags: Sequence[str], q: str | None, include_inactive: bool, after: str | None, limit: int
+) -> list[BoundAgent]:
     """By id; with all of `tags`, with `q` in the id, name or description in any case."""
-    statement = _BOUND.order_by(Agent.id).limit(limit)
-    if not include_inactive:
-        statement = statement.where(Agent.is_active)
-    if tags:
-        statement = statement.where(cast(cast(Agent.tags, Text), JSONB).contains(list(tags)))
-    if q:
-        found = [column.icontains(q, autoescape=True) for column in (Agent.id, Agent.name, Agent.description)]
-        statement = statement.where(found[0] | found[1] | found[2])
-    if after is not None:
-        statement = statement.where(Agent.id > after)
-    return [BoundAgent(*row) for row in (await session.execute(statement)).all()]
+    wanted = json_text.encode(tags) if tags else None
+    rows = await connection.fetch(_LIST, include_inactive, wanted, q or None, after or "", limit)
+    return [BoundAgent.of(row) for row in rows]
 
 
-async def find_binding(session: AsyncSession, agent_id: str) -> AgentPrompt | None:
+async def find_binding(connection: Connection, agent_id: str) -> AgentPrompt | None:
     """How the agent is bound to its prompt."""
-    return await session.get(AgentPrompt, agent_id)
+    row = await connection.fetchrow(_FIND_BINDING, agent_id)
+    return AgentPrompt.of(row) if row else None
 
 
-async def put_binding(session: AsyncSession, agent_id: str, *, version: int | None, label: str | None, made: bool) -> AgentPrompt:
+async def put_binding(connection: Connection, agent_id: str, *, version: int | None, label: str | None, made: bool) -> AgentPrompt:
     """Pin or unpin. That the prompt of the agent's id was made with it is never forgotten."""
-    statement = insert(AgentPrompt).values(agent_id=agent_id, pinned_version=version, pinned_label=label, made_prompt=made)
-    changed = statement.on_conflict_do_update(
-        index_elements=[AgentPrompt.agent_id],
-        set_={"pinned_version": version, "pinned_label": label, "made_prompt": AgentPrompt.made_prompt | made},
-    )
-    return (await session.scalars(changed.returning(AgentPrompt), execution_options=_FRESH)).one()
+    row = await connection.fetchrow(_PUT_BINDING, agent_id, version, label, made)
+    assert row is not None
+    return AgentPrompt.of(row)
 
 
-async def others_use_prompt(session: AsyncSession, prompt_id: str, agent_id: str) -> bool:
+async def others_use_prompt(connection: Connection, prompt_id: str, agent_id: str) -> bool:
     """Whether an active agent other than this one is bound to the prompt."""
-    using = exists().where(Agent.prompt_service_id == prompt_id, Agent.id != agent_id, Agent.is_active)
-    return bool(await session.scalar(select(using)))
+    return await connection.fetchval(_OTHERS_USE_PROMPT, prompt_id, agent_id)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 from pydantic import Field, JsonValue, model_validator
 
 from pointsman.agents.config import AgentConfig, refuse_later_config
-from pointsman.agents.models import Agent, AgentPrompt
+from pointsman.agents.rows import BoundAgent
 from pointsman.kit.ids import ChosenId
 from pointsman.prompts.schemas import Description, Name, Tags, Template, Version
 from pointsman.web.wire import Body, Moment, Read
-
-
-class BoundAgent(NamedTuple):
-    """An agent and how it is bound to its prompt; None for one that is bound without a pin."""
-
-    agent: Agent
-    prompt: AgentPrompt | None
 
 
 class AgentCreate(Body):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
+import msgspec
 
 from pointsman.agents import binding, queries
 from pointsman.agents.config import check_models, merge_patch, parse_config
 from pointsman.agents.errors import AgentExists, AgentNotFound
-from pointsman.agents.models import Agent
 from pointsman.agents.ports import ModelChecks
-from pointsman.agents.schemas import AgentCreate, AgentPatch, AgentRead, BoundAgent
+from pointsman.agents.rows import Agent, BoundAgent
+from pointsman.agents.schemas import AgentCreate, AgentPatch, AgentRead
 from pointsman.audit.service import record
-from pointsman.kit.db import Database
+from pointsman.kit.db import Connection, Database
 from pointsman.kit.ids import new_id
 from pointsman.kit.notify import notify
 from pointsman.kit.principal import Principal
@@ -45,26 +45,26 @@ class AgentService:
         """The new agent; a deleted one comes back as it is now described. Raises AgentExists, AgentPromptTaken, AgentPromptUnknown."""
         await check_models(body.config, self._models)
         agent_id = body.id or new_id("agt")
-        async with self._db.transaction() as session:
-            agent, action = await _insert(session, agent_id, _columns(agent_id, body))
-            prompt = await binding.bind_new(session, principal, agent, body)
-            await _announce(session, principal, action, agent_id, {"prompt_service_id": agent.prompt_service_id})
+        async with self._db.transaction() as connection:
+            agent, action = await _insert(connection, agent_id, _columns(agent_id, body))
+            prompt = await binding.bind_new(connection, principal, agent, body)
+            await _announce(connection, principal, action, agent_id, {"prompt_service_id": agent.prompt_service_id})
         self._tell(agent_id)
         return BoundAgent(agent, prompt)
 
     async def require_agent(self, agent_id: str) -> BoundAgent:
         """An active agent. Raises AgentNotFound."""
-        async with self._db.reading() as session:
-            return await _require(session, agent_id)
+        async with self._db.connection() as connection:
+            return await _require(connection, agent_id)
 
     async def list_agents(
         self, *, tags: Sequence[str] = (), q: str | None = None, include_inactive: bool = False, limit: int = 50, cursor: str | None = None
     ) -> Page[AgentRead]:
         """By id."""
         key = decode_cursor(cursor, str)
-        async with self._db.reading() as session:
+        async with self._db.connection() as connection:
             rows = await queries.list_agents(
-                session, tags=tags, q=q, include_inactive=include_inactive, after=key[0] if key else None, limit=limit + 1
+                connection, tags=tags, q=q, include_inactive=include_inactive, after=key[0] if key else None, limit=limit + 1
             )
         return page_of(rows, limit, AgentRead.of, lambda bound: (bound.agent.id,))
 
@@ -73,23 +73,23 @@ class AgentService:
         bound = None
         while bound is None:
             checked = await self._checked_base(agent_id, patch)
-            async with self._db.transaction() as session:
-                agent = await _lock_active(session, agent_id)
+            async with self._db.transaction() as connection:
+                agent = await _lock_active(connection, agent_id)
                 if checked is None or checked == agent.config:
-                    bound = await _apply(session, principal, agent, patch)
+                    bound = await _apply(connection, principal, agent, patch)
         self._tell(agent_id)
         return bound
 
     async def delete_agent(self, principal: Principal, agent_id: str) -> None:
         """Deleted softly, with the prompt that was made with it unless others use it; repeatable. Raises AgentNotFound."""
-        async with self._db.transaction() as session:
-            agent = await queries.lock_agent(session, agent_id)
+        async with self._db.transaction() as connection:
+            agent = await queries.lock_agent(connection, agent_id)
             if agent is None:
                 raise not_found(agent_id)
             if agent.is_active:
-                await binding.release(session, principal, agent)
-                await queries.update_agent(session, agent_id, {"is_active": False})
-                await _announce(session, principal, "agent.deleted", agent_id, {})
+                await binding.release(connection, principal, agent)
+                await queries.update_agent(connection, msgspec.structs.replace(agent, is_active=False))
+                await _announce(connection, principal, "agent.deleted", agent_id, {})
         self._tell(agent_id)
 
     async def _checked_base(self, agent_id: str, patch: AgentPatch) -> dict[str, Any] | None:
@@ -115,15 +115,15 @@ def not_found(agent_id: str) -> AgentNotFound:
     return AgentNotFound(f"There is no active agent {agent_id}.", hint="GET /v2/agents lists them.")
 
 
-async def _apply(session: AsyncSession, principal: Principal, agent: Agent, patch: AgentPatch) -> BoundAgent:
+async def _apply(connection: Connection, principal: Principal, agent: Agent, patch: AgentPatch) -> BoundAgent:
     values = _changes(agent, patch)
-    fields = set(values) | await binding.rebind(session, agent, patch)
-    if "template" in patch.model_fields_set and await binding.edit_template(session, principal, agent, patch.template):
+    fields = set(values) | await binding.rebind(connection, agent, patch)
+    if "template" in patch.model_fields_set and await binding.edit_template(connection, principal, agent, patch.template):
         fields.add("template")
     if fields:
-        await queries.update_agent(session, agent.id, values)
-        await _announce(session, principal, "agent.updated", agent.id, {"fields": sorted(fields)})
-    return await _require(session, agent.id)
+        await queries.update_agent(connection, msgspec.structs.replace(agent, **values))
+        await _announce(connection, principal, "agent.updated", agent.id, {"fields": sorted(fields)})
+    return await _require(connection, agent.id)
 
 
 def _changes(agent: Agent, patch: AgentPatch) -> dict[str, Any]:
@@ -135,16 +135,16 @@ def _changes(agent: Agent, patch: AgentPatch) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(agent, name)}
 
 
-async def _insert(session: AsyncSession, agent_id: str, values: dict[str, Any]) -> tuple[Agent, str]:
-    agent = await queries.insert_agent(session, agent_id, values)
+async def _insert(connection: Connection, agent_id: str, values: dict[str, Any]) -> tuple[Agent, str]:
+    agent = await queries.insert_agent(connection, agent_id, **values)
     if agent is not None:
         return agent, "agent.created"
-    old = await queries.lock_agent(session, agent_id)
+    old = await queries.lock_agent(connection, agent_id)
     if old is None or old.is_active:
         raise AgentExists(
             f"An active agent has the id {agent_id}.", hint=f"Choose another id, or change it with PATCH /v2/agents/{agent_id}."
         )
-    return await queries.update_agent(session, agent_id, values | {"is_active": True}), "agent.restored"
+    return await queries.update_agent(connection, msgspec.structs.replace(old, **values, is_active=True)), "agent.restored"
 
 
 def _columns(agent_id: str, body: AgentCreate) -> dict[str, Any]:
@@ -158,20 +158,20 @@ def _columns(agent_id: str, body: AgentCreate) -> dict[str, Any]:
     }
 
 
-async def _require(session: AsyncSession, agent_id: str) -> BoundAgent:
-    bound = await queries.find_agent(session, agent_id)
+async def _require(connection: Connection, agent_id: str) -> BoundAgent:
+    bound = await queries.find_agent(connection, agent_id)
     if bound is None:
         raise not_found(agent_id)
     return bound
 
 
-async def _lock_active(session: AsyncSession, agent_id: str) -> Agent:
-    agent = await queries.lock_agent(session, agent_id)
+async def _lock_active(connection: Connection, agent_id: str) -> Agent:
+    agent = await queries.lock_agent(connection, agent_id)
     if agent is None or not agent.is_active:
         raise not_found(agent_id)
     return agent
 
 
-async def _announce(session: AsyncSession, principal: Principal, action: str, agent_id: str, detail: dict[str, Any]) -> None:
-    await record(session, principal, action, "agent", agent_id, detail)
-    await notify(session, TOPIC, agent_id)
+async def _announce(connection: Connection, principal: Principal, action: str, agent_id: str, detail: dict[str, Any]) -> None:
+    await record(connection, principal, action, "agent", agent_id, detail)
+    await notify(connection, TOPIC, agent_id)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from pointsman.kit.problems import InternalProblem, InvalidRequest, Kind, NotFound, Problem
@@ -133,10 +132,6 @@ def translate(error: Exception, body_model: Any = None) -> Problem | None:
             return _of_validation(error, body_model)
         case HTTPException():
             return _of_http(error)
-        case DBAPIError():
-            # SQLAlchemy wraps asyncpg's error twice.
-            cause = getattr(error.orig, "__cause__", None)
-            return _of_database(cause) if isinstance(cause, Exception) else None
         case _:
             return _of_database(error)
 

@@ -70,7 +70,7 @@ class Sealer:
 
     async def run_once(self) -> int:
         """Seal one batch; the number of sealed entries, 0 also when another process is at it."""
-        async with self._db.connection() as connection, connection.transaction():
+        async with self._db.transaction() as connection:
             if not await queries.try_sealer_lock(connection):
                 return 0
             # Only after the lock: whoever held it before has committed, and this statement sees its head.
@@ -96,7 +96,7 @@ class Sealer:
 
 async def verify(db: Database, known: Head | None = None) -> Verdict:
     """Recompute the whole chain from one snapshot, and compare it with the head that is stored and the one that is known."""
-    async with db.connection() as connection, connection.transaction():
+    async with db.transaction() as connection:
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         stored = await queries.find_head(connection)
         unsealed = await queries.count_unsealed(connection)

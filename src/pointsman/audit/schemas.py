@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from pointsman.audit.chain import Verdict
-from pointsman.audit.models import AuditEntry
+from pointsman.audit.rows import AuditEntry
 from pointsman.web.wire import Moment, Read
 
 

@@ -6,15 +6,13 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from pointsman.audit import queries
 from pointsman.audit.chain import Verdict, verify
 from pointsman.audit.errors import AuditVerifyForbidden
-from pointsman.audit.queries import Filters
+from pointsman.audit.queries import Filters, NewEntry
 from pointsman.audit.schemas import AuditEntryRead
-from pointsman.kit import log
-from pointsman.kit.db import Database
+from pointsman.kit import json_text, log
+from pointsman.kit.db import Connection, Database
 from pointsman.kit.principal import Principal
 from pointsman.kit.scrubbing import scrub
 from pointsman.web.paging import Page, decode_cursor, page_of
@@ -24,7 +22,7 @@ CLI = "cli"
 
 
 async def record(
-    session: AsyncSession,
+    connection: Connection,
     principal: Principal | None,
     action: str,
     object_type: str,
@@ -40,17 +38,17 @@ async def record(
     Secrets do not belong into `detail`; what looks like one is taken out.
     """
     request_id = log.context_value("request_id")
-    await queries.insert_entry(
-        session,
+    entry = NewEntry(
         tenant_id=tenant if tenant is not None else principal.tenant_key if principal else "",
         actor_key_id=principal.key_id if principal else None,
         actor=principal.key_name if principal else actor,
         action=action,
         object_type=object_type,
         object_id=object_id,
-        detail=scrub(detail),
+        detail=json_text.encode(scrub(detail)),
         request_id=str(request_id)[:100] if request_id is not None else None,
     )
+    await queries.insert_entry(connection, entry)
 
 
 class AuditService:
@@ -75,8 +73,8 @@ class AuditService:
         """Newest first; a key that works in a tenant sees that tenant's entries."""
         before = decode_cursor(cursor, queries.EntryId)
         filters = Filters(principal.visible_tenant, action, object_type, object_id, key_id, since, until, before[0] if before else None)
-        async with self._db.reading() as session:
-            rows = await queries.list_entries(session, filters, limit + 1)
+        async with self._db.connection() as connection:
+            rows = await queries.list_entries(connection, filters, limit + 1)
         return page_of(rows, limit, AuditEntryRead.of, lambda row: (row.id,))
 
     async def verify(self, principal: Principal) -> Verdict:

@@ -195,10 +195,6 @@ class Drive:
         told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
         await self._end("cancelled", body, usages=usages, told=[*told, (events.RUN_CANCELLED, _builtins(body))])
 
-    async def hand_over(self) -> None:
-        """Store what was sent, for whoever takes the run over."""
-        await self._enter()
-
     def abandon(self) -> None:
         """Let readers go on from the database."""
         self.live.abandon()

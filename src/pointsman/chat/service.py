@@ -46,7 +46,6 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _OPEN_PATIENCE = 3.0
-_HAND_OVER_PATIENCE = 1.0
 _AWAY_PAUSE = 0.2
 
 
@@ -258,8 +257,6 @@ class ChatService:
             await self._until_end(turn)
         except asyncio.CancelledError:
             if not drive.cancel_requested:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(drive.hand_over(), _HAND_OVER_PATIENCE)
                 raise
             await drive.cancel()
         except Problem as problem:

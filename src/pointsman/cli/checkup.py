@@ -7,6 +7,7 @@ import errno
 import shutil
 import socket
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ from pointsman.usage.service import UsageService
 
 _ROOM_WANTED = 500  # MB
 _IDS_WORRYING = 0.5
+_PATIENCE = timedelta(seconds=3)
 _SETTINGS = SettingsInvalid.title
 
 
@@ -204,7 +206,7 @@ def _address(settings: Settings) -> list[Finding]:
 
 def _who_answers(host: str, port: int) -> Finding:
     nearby = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what the settings may say
-    with PointsmanClient(f"http://[{nearby}]:{port}" if ":" in nearby else f"http://{nearby}:{port}") as client:
+    with PointsmanClient(f"http://[{nearby}]:{port}" if ":" in nearby else f"http://{nearby}:{port}", timeout=_PATIENCE) as client:
         if client.is_alive():
             return Finding(Level.OK, f"A gateway answers on {host}:{port} and is {'' if client.is_ready() else 'NOT '}ready.")
     return Finding(Level.FAIL, f"Something else listens on {host}:{port}.", "Stop it, or choose another --port.")

@@ -44,8 +44,8 @@ class _Play:
     def __init__(self, client: PointsmanClient, model: str) -> None:
         self._client = client
         self._model = model
-        self._prompt = _example("prompt.md")
-        self._conversation: dict[str, Any] = json.loads(_example("conversation.json"))
+        self._prompt = example("prompt.md")
+        self._conversation: dict[str, Any] = json.loads(example("conversation.json"))
 
     def run(self) -> None:
         self._load()
@@ -58,7 +58,7 @@ class _Play:
     def _load(self) -> None:
         _scene(f"A prompt with variables, and an agent on it that asks {self._model}")
         prompt = self._client.prompts.create({"id": "support", "name": "Customer support", "template": self._prompt})
-        agent = json.loads(_example("agent.json"))
+        agent = json.loads(example("agent.json"))
         agent["config"] = _with_model(agent["config"], self._model, self._conversation)
         self._client.agents.create(agent)
         for line in prompt["template"].splitlines()[:5]:
@@ -169,7 +169,8 @@ def _folded(events: list[Event]) -> list[str]:
     return lines
 
 
-def _example(name: str) -> str:
+def example(name: str) -> str:
+    """The text of a file of the example."""
     return (resources.files("pointsman.cli") / "examples" / "support" / name).read_text(encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from typing import Any
@@ -13,6 +14,8 @@ def configure_logs(settings: Settings) -> None:
     """JSON lines, or on a terminal text, unless the settings say which."""
     for_people = sys.stderr.isatty() and "format" not in settings.log.model_fields_set
     _logs().configure(settings.log.level, "console" if for_people else settings.log.format)
+    # It lists its plugins at each start; that a migration begins and ends is said by ours.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def quiet_logs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
+from types import FrameType
 
 from pointsman.cli.connection import ADMIN_KEY_FILE
 from pointsman.client import PointsmanClient
@@ -36,7 +38,7 @@ class DemoNotStarted(Problem):
 @contextmanager
 def throwaway_gateway() -> Generator[PointsmanClient]:
     """A client with the admin key of a fresh gateway. Raises DemoNotStarted."""
-    with tempfile.TemporaryDirectory(prefix="pointsman-demo-", ignore_cleanup_errors=True) as folder:
+    with _unwinding(), tempfile.TemporaryDirectory(prefix="pointsman-demo-", ignore_cleanup_errors=True) as folder:
         data_dir = Path(folder) / "data"
         process = _start(data_dir)
         try:
@@ -45,6 +47,20 @@ def throwaway_gateway() -> Generator[PointsmanClient]:
                 yield client
         finally:
             _stop(process)
+
+
+@contextmanager
+def _unwinding() -> Generator[None]:
+    """SIGTERM ends us as Ctrl-C does, through everything that has to be taken down."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _start(data_dir: Path) -> subprocess.Popen[str]:

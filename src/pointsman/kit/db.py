@@ -1,17 +1,17 @@
-"""The database: one SQLAlchemy engine for the slices, one asyncpg pool for the chat path, one meaning of 'it is away'."""
+"""The database: one pool of connections, short transactions on it, and one meaning of 'it is away'.
+
+JSON travels as text, in json and jsonb columns as in those of TEXT: whoever reads or writes it decodes or encodes it, see `kit.json_text`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Protocol, cast
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from pointsman.kit.problems import Unavailable
 
@@ -35,6 +35,7 @@ class Record(Protocol):
     """A row: values by name or position."""
 
     def __getitem__(self, key: str | int, /) -> Any: ...
+    def keys(self) -> Iterable[str]: ...
 
 
 class Connection(Protocol):
@@ -43,24 +44,29 @@ class Connection(Protocol):
     async def fetch(self, query: str, *args: Any) -> list[Record]: ...
     async def fetchrow(self, query: str, *args: Any) -> Record | None: ...
     async def fetchval(self, query: str, *args: Any) -> Any: ...
-    async def execute(self, query: str, *args: Any) -> str: ...
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str: ...  # noqa: ASYNC109 - the driver's own name
     async def executemany(self, query: str, args: Sequence[Sequence[Any]]) -> None: ...
     def transaction(self) -> AbstractAsyncContextManager[None]: ...
     def is_closed(self) -> bool: ...
-    async def close(self, *, timeout: float | None = None) -> None: ...  # noqa: ASYNC109 - the driver's own name
+    async def close(self, *, timeout: float | None = None) -> None: ...  # noqa: ASYNC109 - as above
+    def terminate(self) -> None: ...
     async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None: ...
 
 
 _driver: Any = asyncpg
 
+_FREE_WITHIN = 5.0
+# For what follows a failure: waiting for a cancelled statement to stop, and rolling back. A connection that takes longer is dropped.
+_CLEAN_WITHIN = 1.0
+# The server cuts its statements itself; this is for one that no longer does anything.
+_SILENT_AFTER = timedelta(seconds=5)
+
 
 class Database:
     """Owns every connection of a process. Open it with `connect`, close it with `close`."""
 
-    def __init__(self, engine: AsyncEngine, pool: Any) -> None:
-        self.engine = engine
-        self.pool = pool
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
 
     @classmethod
     async def connect(
@@ -71,66 +77,64 @@ class Database:
         statement_timeout: timedelta = timedelta(seconds=30),
         role: str | None = SERVICE_ROLE,
     ) -> Database:
-        """Open both pools.
+        """Open the pool.
 
         Services act as `role`, which has the rights that the migrations grant and no more, not as the owner in the DSN.
         """
-        engine = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=lambda: connect(dsn, statement_timeout=statement_timeout, role=role),
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=5,
-            pool_use_lifo=True,
-            pool_pre_ping=True,
-        )
         pool = await _driver.create_pool(
             dsn,
             min_size=1,
             max_size=pool_size,
             connect=_connector(statement_timeout, role),
             max_inactive_connection_lifetime=300,
+            command_timeout=(statement_timeout + _SILENT_AFTER).total_seconds(),
             reset=_keep_session,
         )
-        return cls(engine, pool)
-
-    def sessions_in_use(self) -> int:
-        """Connections that slices hold right now."""
-        pool: Any = self.engine.pool
-        return pool.checkedout()
+        return cls(pool)
 
     def connections_in_use(self) -> int:
-        """Connections that the chat path holds right now."""
-        return self.pool.get_size() - self.pool.get_idle_size()
+        """Connections that somebody holds right now."""
+        return self._pool.get_size() - self._pool.get_idle_size()
 
     async def close(self) -> None:
-        """Close both pools; a connection that does not answer is dropped."""
+        """Close the pool; a connection that does not answer is dropped."""
         try:
-            await asyncio.wait_for(self.pool.close(), 3)
+            await asyncio.wait_for(self._pool.close(), 3)
         except TimeoutError:
-            self.pool.terminate()
-        await self.engine.dispose()
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[AsyncSession]:
-        """One short transaction that commits when the block ends; never open while a model or a tool is talked to."""
-        with unavailable_when_away():
-            async with self._sessions.begin() as session:
-                yield session
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncGenerator[AsyncSession]:
-        """A session for reading; what it changes is rolled back."""
-        with unavailable_when_away():
-            async with self._sessions() as session:
-                yield session
+            self._pool.terminate()
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
-        """A raw connection for the chat path; waits at most 5 s for a free one."""
+        """A connection on which each statement commits by itself; waits at most 5 s for a free one. Raises Unavailable."""
         with unavailable_when_away():
-            async with self.pool.acquire(timeout=5) as connection:
+            async with self.lent() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """One short transaction that commits when the block ends; never nested, never open while a model or a tool is talked to.
+
+        Raises Unavailable, also where the connection was lost while committing: then nobody knows whether it did.
+        """
+        async with self.connection() as connection:
+            try:
+                await connection.execute("BEGIN")
+                yield connection
+                await connection.execute("COMMIT")
+            except BaseException:
+                await _roll_back(connection)
+                raise
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncGenerator[Connection]:
+        """A connection for one that tells by the driver's own errors what to do when the database is away."""
+        connection = await self._pool.acquire(timeout=_FREE_WITHIN)
+        try:
+            yield connection
+        finally:
+            # What the block came to stands. One that cannot be cleaned in time is dropped by the pool, never lent again.
+            with suppress(asyncpg.PostgresError, *AWAY):
+                await self._pool.release(connection, timeout=_CLEAN_WITHIN)
 
 
 async def connect(
@@ -157,14 +161,6 @@ def unavailable_when_away() -> Generator[None]:
         raise _too_slow() from error
     except AWAY as error:
         raise _away() from error
-    except PoolTimeout as error:
-        raise _away() from error
-    except (DBAPIError, InterfaceError) as error:
-        if error.connection_invalidated or isinstance(error.orig, AWAY) or isinstance(getattr(error.orig, "__cause__", None), AWAY):
-            raise _away() from error
-        if isinstance(getattr(error.orig, "__cause__", None), asyncpg.QueryCanceledError):
-            raise _too_slow() from error
-        raise
 
 
 def _too_slow() -> Unavailable:
@@ -183,6 +179,19 @@ def _away() -> Unavailable:
     )
 
 
+async def _roll_back(connection: Connection) -> None:
+    """Bounded, because a server that fell silent would keep the caller; a connection of unknown state is ended."""
+    clean = False
+    try:
+        with suppress(asyncpg.PostgresError, *AWAY):
+            await connection.execute("ROLLBACK", timeout=_CLEAN_WITHIN)
+            clean = True
+    finally:
+        if not clean:
+            with suppress(asyncpg.InterfaceError):  # it is closed already
+                connection.terminate()
+
+
 def _connector(statement_timeout: timedelta, role: str | None) -> Callable[..., Awaitable[Connection]]:
     async def pooled(dsn: str, **options: Any) -> Connection:
         return await connect(dsn, statement_timeout=statement_timeout, role=role, **options)
@@ -191,5 +200,5 @@ def _connector(statement_timeout: timedelta, role: str | None) -> Callable[..., 
 
 
 async def _keep_session(connection: Connection) -> None:
-    """Nothing to undo: this pool's users neither SET, LISTEN nor hold advisory locks, and a reset costs a round trip per use."""
+    """Nothing to undo: users of the pool neither SET, LISTEN nor hold session locks, and a reset costs a round trip per use."""
     del connection

@@ -114,7 +114,7 @@ class GroupCommit(Generic[Op, Result]):
                 batch[0].done.set_exception(error)
 
     async def _attempt(self, batch: list[_Waiting[Op, Result]]) -> None:
-        async with self._db.pool.acquire(timeout=5) as connection, asyncio.timeout(self._timeout):
+        async with self._db.lent() as connection, asyncio.timeout(self._timeout):
             for waiting in batch:
                 waiting.tried = True
             results = await self._write(connection, [waiting.op for waiting in batch])

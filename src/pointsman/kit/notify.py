@@ -9,8 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pointsman.kit.db import AWAY, Connection, connect
 
@@ -20,9 +18,9 @@ Callback = Callable[[str | None], None]
 log = structlog.get_logger()
 
 
-async def notify(session: AsyncSession, topic: str, object_id: object) -> None:
+async def notify(connection: Connection, topic: str, object_id: object) -> None:
     """Tell every process, when the caller's transaction commits, that the object has changed."""
-    await session.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": f"{topic}:{object_id}"})
+    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, f"{topic}:{object_id}")
 
 
 class Listener:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import CheckConstraint, Connection, inspect
-
-from pointsman.migrations.running import alter, current
+from pointsman.migrations.running import alter, current, declared
 from pointsman.migrations.state import HEAD
-from pointsman.tables import METADATA
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, MetaData
 
 
 async def check(dsn: str) -> list[str]:
@@ -21,31 +21,34 @@ async def check(dsn: str) -> list[str]:
 
 
 def _differences(connection: Connection) -> list[str]:
-    return [*_compared_by_alembic(connection), *_checks_that_differ(connection)]
+    tables = declared(connection)
+    return [*_compared_by_alembic(connection, tables), *_checks_that_differ(connection, tables)]
 
 
-def _compared_by_alembic(connection: Connection) -> Iterator[str]:
-    # Alembic is imported only when it is needed: it takes a second.
+def _compared_by_alembic(connection: Connection, tables: MetaData) -> Iterator[str]:
+    # Whoever merely starts imports neither library: together they take longer than all the rest of a start.
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
-    schemas = {table.schema for table in METADATA.sorted_tables}
+    schemas = {table.schema for table in tables.sorted_tables}
 
     def is_ours(name: str | None, kind: str, parents: Any) -> bool:
         del parents
         return kind != "schema" or name in schemas
 
     options = {"include_schemas": True, "include_name": is_ours, "compare_type": True, "compare_server_default": True}
-    differences: list[Any] = compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
+    differences: list[Any] = compare_metadata(MigrationContext.configure(connection, opts=options), tables)
     for difference in differences:
         changes = cast("list[tuple[Any, ...]]", difference if isinstance(difference, list) else [difference])
         for operation, *subject in changes:
             yield f"{operation}: {', '.join(str(part) for part in subject)}"
 
 
-def _checks_that_differ(connection: Connection) -> Iterator[str]:
+def _checks_that_differ(connection: Connection, tables: MetaData) -> Iterator[str]:
+    from sqlalchemy import CheckConstraint, inspect  # noqa: PLC0415 - as above
+
     inspector = inspect(connection)
-    for table in METADATA.sorted_tables:
+    for table in tables.sorted_tables:
         if not inspector.has_table(table.name, schema=table.schema):
             continue  # reported already
         declared = {str(constraint.name) for constraint in table.constraints if isinstance(constraint, CheckConstraint)}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import asyncpg
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import inspect, text
 
 from pointsman.kit.db import SERVICE_ROLE, Connection
 from pointsman.migrations.errors import ServiceRoleMissing
-from pointsman.tables import METADATA
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as SyncConnection
+    from sqlalchemy import MetaData
 
 USUAL = "SELECT, INSERT, UPDATE, DELETE"
 NARROWED = {
@@ -22,11 +24,11 @@ NARROWED = {
 """Tables whose history must not change, also not by a defect of ours."""
 
 _SCHEMAS = ("public", "prompts")
-_OWN_SEQUENCES = text("""
+_OWN_SEQUENCES = """
 SELECT format('%I.%I', n.nspname, c.relname)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'S' AND pg_get_userbyid(c.relowner) = current_user AND n.nspname = ANY(:schemas)
-""")
+ WHERE c.relkind = 'S' AND pg_get_userbyid(c.relowner) = current_user AND n.nspname IN ('public', 'prompts')
+"""
 _MAY_BECOME = "SELECT coalesce((SELECT pg_has_role(oid, 'SET') FROM pg_roles WHERE rolname = $1), false)"
 _EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"
 # Roles are shared by all databases of a server, advisory locks are not: two databases may do this at once.
@@ -49,23 +51,23 @@ async def require_service_role(connection: Connection) -> None:
             raise await _role_missing(connection) from error
 
 
-def grant_rights(connection: SyncConnection) -> None:
+def grant_rights(connection: SyncConnection, tables: MetaData) -> None:
     """Give the role its rights on everything that is there, and nothing else."""
     for schema in _schemas(connection):
-        connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {SERVICE_ROLE}"))
-    for table in _tables(connection):
-        connection.execute(text(f"REVOKE ALL ON {table} FROM {SERVICE_ROLE}"))
-        connection.execute(text(f"GRANT {NARROWED.get(table, USUAL)} ON {table} TO {SERVICE_ROLE}"))
-    for sequence in connection.scalars(_OWN_SEQUENCES, {"schemas": list(_SCHEMAS)}).all():
-        connection.execute(text(f"GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {SERVICE_ROLE}"))
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {SERVICE_ROLE}")
+    for table in _present(connection, tables):
+        connection.exec_driver_sql(f"REVOKE ALL ON {table} FROM {SERVICE_ROLE}")
+        connection.exec_driver_sql(f"GRANT {NARROWED.get(table, USUAL)} ON {table} TO {SERVICE_ROLE}")
+    for sequence in connection.exec_driver_sql(_OWN_SEQUENCES).scalars().all():
+        connection.exec_driver_sql(f"GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {SERVICE_ROLE}")
 
 
-def withdraw_rights(connection: SyncConnection) -> None:
+def withdraw_rights(connection: SyncConnection, tables: MetaData) -> None:
     """Leave nothing behind that would keep the role from being dropped."""
     for schema in _schemas(connection):
-        connection.execute(text(f"REVOKE ALL ON SCHEMA {schema} FROM {SERVICE_ROLE}"))
-    for table in _tables(connection):
-        connection.execute(text(f"REVOKE ALL ON {table} FROM {SERVICE_ROLE}"))
+        connection.exec_driver_sql(f"REVOKE ALL ON SCHEMA {schema} FROM {SERVICE_ROLE}")
+    for table in _present(connection, tables):
+        connection.exec_driver_sql(f"REVOKE ALL ON {table} FROM {SERVICE_ROLE}")
 
 
 async def _make_role(connection: Connection) -> None:
@@ -86,11 +88,12 @@ async def _role_missing(connection: Connection) -> ServiceRoleMissing:
 
 
 def _schemas(connection: SyncConnection) -> list[str]:
-    found = inspect(connection).get_schema_names()
+    found = connection.exec_driver_sql("SELECT nspname FROM pg_namespace").scalars().all()
     return [schema for schema in _SCHEMAS if schema in found]
 
 
-def _tables(connection: SyncConnection) -> list[str]:
-    inspector = inspect(connection)
-    own = [("alembic_version", None), *((table.name, table.schema) for table in METADATA.sorted_tables)]
-    return [f"{schema}.{name}" if schema else name for name, schema in own if inspector.has_table(name, schema=schema)]
+def _present(connection: SyncConnection, tables: MetaData) -> list[str]:
+    """Those of our tables that are there, as the transaction's search path names them."""
+    found = connection.exec_driver_sql("SELECT schemaname || '.' || tablename FROM pg_tables").scalars().all()
+    own = ["alembic_version", *(table.fullname for table in tables.sorted_tables)]
+    return [name for name in own if (name if "." in name else f"public.{name}") in found]

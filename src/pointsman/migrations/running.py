@@ -8,14 +8,10 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import asyncpg
 import structlog
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import NullPool, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from pointsman.kit.db import AWAY, Connection, connect
 from pointsman.migrations.errors import (
@@ -27,6 +23,11 @@ from pointsman.migrations.errors import (
 )
 from pointsman.migrations.rights import grant_rights, require_service_role, withdraw_rights
 from pointsman.migrations.state import HEAD, State, read_revision, read_state
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
+    from sqlalchemy import Connection as SyncConnection
+    from sqlalchemy import MetaData
 
 BASE = "base"
 
@@ -82,6 +83,10 @@ async def current(dsn: str) -> str | None:
 
 async def alter(dsn: str, work: Callable[[SyncConnection], T]) -> T:
     """Run `work` in one transaction of the owner that commits at the end."""
+    # SQLAlchemy and Alembic are imported only when there is something to do: together they take longer than all the rest of a start.
+    from sqlalchemy import NullPool, text  # noqa: PLC0415
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: connect(dsn, statement_timeout=timedelta(0), role=None), poolclass=NullPool
     )
@@ -95,6 +100,19 @@ async def alter(dsn: str, work: Callable[[SyncConnection], T]) -> T:
         await engine.dispose()
 
 
+def declared(connection: SyncConnection) -> MetaData:
+    """The tables that the code declares; runs no revision."""
+    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - as above
+
+    def no_revision(*_: object) -> list[Any]:
+        return []
+
+    config, script = _config(connection), _scripts()
+    with EnvironmentContext(config, script, fn=no_revision):
+        script.run_env()
+    return config.attributes["tables"]
+
+
 async def _upgrade(dsn: str, connection: Connection, state: State, log: Any) -> None:
     _refuse_newer(state.revision)
     await require_service_role(connection)
@@ -105,21 +123,20 @@ async def _upgrade(dsn: str, connection: Connection, state: State, log: Any) -> 
 
 
 def _run_up(connection: SyncConnection) -> None:
-    # Alembic is imported only when there is something to do: it takes a second.
-    from alembic import command  # noqa: PLC0415
+    from alembic import command  # noqa: PLC0415 - as above
 
-    command.upgrade(_config(connection), HEAD)
-    grant_rights(connection)
+    config = _config(connection)
+    command.upgrade(config, HEAD)
+    grant_rights(connection, config.attributes["tables"])
 
 
 def _run_down(connection: SyncConnection, revision: str) -> None:
     from alembic import command  # noqa: PLC0415 - as above
 
-    command.downgrade(_config(connection), revision)
-    if revision == BASE:
-        withdraw_rights(connection)
-    else:
-        grant_rights(connection)
+    config = _config(connection)
+    command.downgrade(config, revision)
+    settle = withdraw_rights if revision == BASE else grant_rights
+    settle(connection, config.attributes["tables"])
 
 
 def _config(connection: SyncConnection | None = None) -> Any:
@@ -130,10 +147,14 @@ def _config(connection: SyncConnection | None = None) -> Any:
     return config
 
 
-def _known_revisions() -> list[str]:
+def _scripts() -> ScriptDirectory:
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
 
-    return [script.revision for script in reversed(list(ScriptDirectory.from_config(_config()).walk_revisions()))]
+    return ScriptDirectory.from_config(_config())
+
+
+def _known_revisions() -> list[str]:
+    return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
 
 
 def _refuse_newer(revision: str | None) -> None:
@@ -184,6 +205,8 @@ async def _reached(dsn: str) -> AsyncGenerator[Connection]:
 
 @contextmanager
 def _explained() -> Generator[None]:
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - as above
+
     try:
         yield
     except DBAPIError as error:

@@ -1,109 +1,147 @@
-"""Every statement on the tables of prompts."""
+"""Every statement on the tables of prompts; returns rows or None."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import cast, func, select, update
-from sqlalchemy import delete as sql_delete
-from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from pointsman.kit import json_text
+from pointsman.kit.db import Connection
+from pointsman.prompts.rows import Prompt, PromptLabel, PromptVersion
 
-from pointsman.prompts.models import Prompt, PromptLabel, PromptVersion
+_PROMPT = "id, name, template, description, tags, tools, version, created_at, updated_at, is_active"
+_VERSION = "prompt_id, version, name, template, description, tags, tools, created_at, created_by"
+_LABEL = "prompt_id, label, version, updated_at"
 
-_FRESH: dict[str, Any] = {"populate_existing": True}
+_INSERT = f"""
+INSERT INTO prompts.prompts (id, name, template, description, tags, tools) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+RETURNING {_PROMPT}
+"""
+_UPDATE = f"""
+UPDATE prompts.prompts
+   SET name = $2, template = $3, description = $4, tags = $5, tools = $6, version = $7, is_active = $8, updated_at = clock_timestamp()
+ WHERE id = $1
+RETURNING {_PROMPT}
+"""
+_FIND = f"SELECT {_PROMPT} FROM prompts.prompts WHERE id = $1 AND is_active"
+_LOCK = f"SELECT {_PROMPT} FROM prompts.prompts WHERE id = $1 FOR UPDATE"
+# Containment in the whole of `tags`; text is sought as it stands, so that no character of it has a meaning.
+_LIST = f"""
+SELECT {_PROMPT} FROM prompts.prompts
+ WHERE (is_active OR $1::boolean)
+   AND ($2::jsonb IS NULL OR tags::jsonb @> $2)
+   AND ($3::text IS NULL OR strpos(lower(id), lower($3)) > 0 OR strpos(lower(name), lower($3)) > 0
+        OR strpos(lower(description), lower($3)) > 0)
+   AND id > $4
+ ORDER BY id LIMIT $5
+"""
+_INSERT_VERSION = """
+INSERT INTO prompts.prompt_versions (prompt_id, version, name, template, description, tags, tools, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+_FIND_VERSION = f"SELECT {_VERSION} FROM prompts.prompt_versions WHERE prompt_id = $1 AND version = $2"
+_LIST_VERSIONS = f"""
+SELECT {_VERSION} FROM prompts.prompt_versions
+ WHERE prompt_id = $1 AND ($2::int IS NULL OR version < $2) ORDER BY version DESC LIMIT $3
+"""
+_FIND_LABEL = f"SELECT {_LABEL} FROM prompts.prompt_labels WHERE prompt_id = $1 AND label = $2"
+_LIST_LABELS = f"SELECT {_LABEL} FROM prompts.prompt_labels WHERE prompt_id = $1 AND label > $2 ORDER BY label LIMIT $3"
+_PUT_LABEL = f"""
+INSERT INTO prompts.prompt_labels (prompt_id, label, version) VALUES ($1, $2, $3)
+ON CONFLICT (prompt_id, label) DO UPDATE SET version = excluded.version, updated_at = clock_timestamp()
+RETURNING {_LABEL}
+"""
+_DELETE_LABEL = "DELETE FROM prompts.prompt_labels WHERE prompt_id = $1 AND label = $2 RETURNING version"
 
 
-async def insert_prompt(session: AsyncSession, prompt_id: str, content: dict[str, Any]) -> Prompt | None:
+async def insert_prompt(
+    connection: Connection,
+    prompt_id: str,
+    *,
+    name: str,
+    template: str,
+    description: str | None,
+    tags: Sequence[str],
+    tools: Sequence[dict[str, Any]],
+) -> Prompt | None:
     """The new row, or None where the id is taken, also by a deleted prompt."""
-    statement = insert(Prompt).values(id=prompt_id, **content).on_conflict_do_nothing().returning(Prompt)
-    return await session.scalar(statement)
+    row = await connection.fetchrow(_INSERT, prompt_id, name, template, description, json_text.encode(tags), json_text.encode(tools))
+    return Prompt.of(row) if row else None
 
 
-async def update_prompt(session: AsyncSession, prompt_id: str, **values: Any) -> Prompt:
-    """The changed row; `updated_at` moves."""
-    statement = update(Prompt).where(Prompt.id == prompt_id).values(**values, updated_at=func.clock_timestamp()).returning(Prompt)
-    return (await session.scalars(statement, execution_options=_FRESH)).one()
+async def update_prompt(connection: Connection, prompt: Prompt) -> Prompt:
+    """The row as it is stored now; the caller has locked it. `updated_at` moves."""
+    row = await connection.fetchrow(_UPDATE, prompt.id, *_content(prompt), prompt.version, prompt.is_active)
+    assert row is not None
+    return Prompt.of(row)
 
 
-async def find_prompt(session: AsyncSession, prompt_id: str) -> Prompt | None:
+async def find_prompt(connection: Connection, prompt_id: str) -> Prompt | None:
     """An active prompt."""
-    return await session.scalar(select(Prompt).where(Prompt.id == prompt_id, Prompt.is_active))
+    row = await connection.fetchrow(_FIND, prompt_id)
+    return Prompt.of(row) if row else None
 
 
-async def lock_prompt(session: AsyncSession, prompt_id: str) -> Prompt | None:
+async def lock_prompt(connection: Connection, prompt_id: str) -> Prompt | None:
     """The row, active or not, which nobody else changes until the transaction ends."""
-    return await session.scalar(select(Prompt).where(Prompt.id == prompt_id).with_for_update(), execution_options=_FRESH)
+    row = await connection.fetchrow(_LOCK, prompt_id)
+    return Prompt.of(row) if row else None
 
 
-async def hold_prompt(session: AsyncSession, prompt_id: str) -> Prompt | None:
+async def hold_prompt(connection: Connection, prompt_id: str) -> Prompt | None:
     """An active prompt, which nobody deletes until the transaction ends; others may hold it too."""
-    statement = select(Prompt).where(Prompt.id == prompt_id, Prompt.is_active).with_for_update(read=True)
-    return await session.scalar(statement, execution_options=_FRESH)
+    row = await connection.fetchrow(_FIND + " FOR SHARE", prompt_id)
+    return Prompt.of(row) if row else None
 
 
 async def list_prompts(
-    session: AsyncSession, *, tags: Sequence[str], q: str | None, include_inactive: bool, after: str | None, limit: int
-) -> Sequence[Prompt]:
+    connection: Connection, *, tags: Sequence[str], q: str | None, include_inactive: bool, after: str | None, limit: int
+) -> list[Prompt]:
     """By id; with all of `tags`, with `q` in the id, name or description in any case."""
-    statement = select(Prompt).order_by(Prompt.id).limit(limit)
-    if not include_inactive:
-        statement = statement.where(Prompt.is_active)
-    if tags:
-        statement = statement.where(cast(cast(Prompt.tags, Prompt.description.type), JSONB).contains(list(tags)))
-    if q:
-        statement = statement.where(
-            Prompt.id.icontains(q, autoescape=True)
-            | Prompt.name.icontains(q, autoescape=True)
-            | Prompt.description.icontains(q, autoescape=True)
-        )
-    if after is not None:
-        statement = statement.where(Prompt.id > after)
-    return (await session.scalars(statement)).all()
+    wanted = json_text.encode(tags) if tags else None
+    rows = await connection.fetch(_LIST, include_inactive, wanted, q or None, after or "", limit)
+    return [Prompt.of(row) for row in rows]
 
 
-async def insert_version(session: AsyncSession, prompt_id: str, version: int, content: dict[str, Any], created_by: str) -> None:
-    """Keep what the prompt is at this version."""
-    await session.execute(insert(PromptVersion).values(prompt_id=prompt_id, version=version, created_by=created_by, **content))
+async def insert_version(connection: Connection, prompt: Prompt, created_by: str) -> None:
+    """Keep what the prompt is at its version."""
+    await connection.execute(_INSERT_VERSION, prompt.id, prompt.version, *_content(prompt), created_by)
 
 
-async def find_version(session: AsyncSession, prompt_id: str, version: int) -> PromptVersion | None:
+async def find_version(connection: Connection, prompt_id: str, version: int) -> PromptVersion | None:
     """One version."""
-    return await session.get(PromptVersion, (prompt_id, version))
+    row = await connection.fetchrow(_FIND_VERSION, prompt_id, version)
+    return PromptVersion.of(row) if row else None
 
 
-async def list_versions(session: AsyncSession, prompt_id: str, *, before: int | None, limit: int) -> Sequence[PromptVersion]:
+async def list_versions(connection: Connection, prompt_id: str, *, before: int | None, limit: int) -> list[PromptVersion]:
     """Newest first."""
-    statement = select(PromptVersion).where(PromptVersion.prompt_id == prompt_id).order_by(PromptVersion.version.desc()).limit(limit)
-    if before is not None:
-        statement = statement.where(PromptVersion.version < before)
-    return (await session.scalars(statement)).all()
+    return [PromptVersion.of(row) for row in await connection.fetch(_LIST_VERSIONS, prompt_id, before, limit)]
 
 
-async def find_label(session: AsyncSession, prompt_id: str, label: str) -> PromptLabel | None:
+async def find_label(connection: Connection, prompt_id: str, label: str) -> PromptLabel | None:
     """One label."""
-    return await session.get(PromptLabel, (prompt_id, label))
+    row = await connection.fetchrow(_FIND_LABEL, prompt_id, label)
+    return PromptLabel.of(row) if row else None
 
 
-async def list_labels(session: AsyncSession, prompt_id: str, *, after: str | None, limit: int) -> Sequence[PromptLabel]:
+async def list_labels(connection: Connection, prompt_id: str, *, after: str | None, limit: int) -> list[PromptLabel]:
     """By name."""
-    statement = select(PromptLabel).where(PromptLabel.prompt_id == prompt_id).order_by(PromptLabel.label).limit(limit)
-    if after is not None:
-        statement = statement.where(PromptLabel.label > after)
-    return (await session.scalars(statement)).all()
+    return [PromptLabel.of(row) for row in await connection.fetch(_LIST_LABELS, prompt_id, after or "", limit)]
 
 
-async def put_label(session: AsyncSession, prompt_id: str, label: str, version: int) -> PromptLabel:
+async def put_label(connection: Connection, prompt_id: str, label: str, version: int) -> PromptLabel:
     """The label, made or moved; the version must exist."""
-    statement = insert(PromptLabel).values(prompt_id=prompt_id, label=label, version=version)
-    moved = statement.on_conflict_do_update(
-        index_elements=[PromptLabel.prompt_id, PromptLabel.label], set_={"version": version, "updated_at": func.clock_timestamp()}
-    )
-    return (await session.scalars(moved.returning(PromptLabel), execution_options=_FRESH)).one()
+    row = await connection.fetchrow(_PUT_LABEL, prompt_id, label, version)
+    assert row is not None
+    return PromptLabel.of(row)
 
 
-async def delete_label(session: AsyncSession, prompt_id: str, label: str) -> int | None:
+async def delete_label(connection: Connection, prompt_id: str, label: str) -> int | None:
     """The version it pointed at, None where there was no such label."""
-    statement = sql_delete(PromptLabel).where(PromptLabel.prompt_id == prompt_id, PromptLabel.label == label)
-    return await session.scalar(statement.returning(PromptLabel.version))
+    return await connection.fetchval(_DELETE_LABEL, prompt_id, label)
+
+
+def _content(prompt: Prompt) -> tuple[str, str, str | None, str, str]:
+    return prompt.name, prompt.template, prompt.description, json_text.encode(prompt.tags), json_text.encode(prompt.tools)

@@ -98,7 +98,7 @@ async def list_messages(connection: Connection, *, tenant: str, session_id: str,
 
 async def lock_session(connection: Connection, tenant: str, session_id: str) -> None:
     """Whoever else would change the session waits for the end of this transaction."""
-    await connection.execute("SELECT FROM sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant, session_id)
+    await connection.execute("SELECT FROM sessions WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE", tenant, session_id)
 
 
 async def lock_live_run(connection: Connection, tenant: str, session_id: str) -> str | None:

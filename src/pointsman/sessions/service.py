@@ -52,7 +52,7 @@ class SessionService:
 
     async def delete_session(self, principal: Principal, session_id: str) -> None:
         """Truly, with its messages, runs and events. Refused while a turn is running."""
-        async with self._db.connection() as connection, connection.transaction():
+        async with self._db.transaction() as connection:
             # The opening of a run touches this row first, so that no run begins between the look and the deletion.
             await queries.lock_session(connection, principal.tenant_key, session_id)
             live = await queries.lock_live_run(connection, principal.tenant_key, session_id)

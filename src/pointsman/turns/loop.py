@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import string
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -162,7 +163,7 @@ def _bare(text: str) -> str:
     """JSON without the code fence that models without structured output like to put around it."""
     stripped = text.strip()
     if stripped.startswith("```") and stripped.endswith("```") and len(stripped) > 6:
-        return stripped[3:-3].removeprefix("json").strip()
+        return stripped[3:-3].lstrip(string.ascii_letters).strip()
     return stripped
 
 

@@ -69,7 +69,7 @@ async def sum_usage(connection: Connection, filters: Filters, groups: Sequence[G
           AND ($7::varchar IS NULL OR t.model = $7) AND ($8::int IS NULL OR d.key_id = $8)
         {f"GROUP BY {numbers} ORDER BY {numbers}" if groups else ""}
         LIMIT $9
-    """  # noqa: S608 - made of constants
+    """
     return await connection.fetch(statement, *filters, limit)
 
 

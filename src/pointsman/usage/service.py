@@ -26,7 +26,7 @@ class UsageService:
     async def report(self, principal: Principal, filters: Filters, groups: Sequence[Group]) -> UsageReport:
         """Grouped sums, and the sum of all. Raises InvalidRequest when there are more groups than a report may have."""
         filters = filters._replace(tenant=principal.visible_tenant)
-        async with self._db.connection() as connection, connection.transaction():
+        async with self._db.transaction() as connection:
             # Both sums see the same rows.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             total = await queries.sum_usage(connection, filters, (), 1)

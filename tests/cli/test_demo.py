@@ -1,0 +1,47 @@
+"""The demonstration plays to its end, as it does for a newcomer, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from cli_scene import CommandLine, eventually, postmasters
+
+from pointsman.cli.demonstration import example
+
+
+def test_it_plays_to_its_end(cli: CommandLine, tmp_path: Path) -> None:
+    rooms = tmp_path / "rooms"
+    rooms.mkdir()
+    done = cli.with_environment(TMPDIR=str(rooms)).run("demo")
+    for answer in (answer["text"] for turn in conversation() for answer in turn["answers"] if "text" in answer):
+        assert all(word in done.stdout for word in answer.split())
+    assert "exactly the answer that was stored" in done.stdout
+    assert "+- Delivery takes two to four working days; express" in done.stdout
+    assert "request 4: 429" in done.stdout
+    assert "TOTAL" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert list(rooms.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_what_it_started(cli: CommandLine, tmp_path: Path, number: int) -> None:
+    rooms = tmp_path / "rooms"
+    rooms.mkdir()
+    demo = cli.with_environment(TMPDIR=str(rooms)).start("demo")
+    assert eventually(lambda: any(room.joinpath("data", "admin-key").exists() for room in rooms.iterdir()), 60)
+    (room,) = rooms.iterdir()
+    assert demo.stop(number) == 130
+    assert list(rooms.iterdir()) == []
+    assert postmasters(room / "data") == []
+
+
+def test_the_repositorysexamples_are_the_packages() -> None:
+    here = Path(__file__).parents[2] / "examples" / "support"
+    assert (here / "prompt.md").read_text() == example("prompt.md")
+
+
+def conversation() -> list[dict[str, list[dict[str, str]]]]:
+    return json.loads(example("conversation.json"))["turns"]

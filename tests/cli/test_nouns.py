@@ -1,0 +1,148 @@
+"""Every noun's commands against a gateway that was started by `pointsman up`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from cli_scene import Scene
+
+SCRIPT = [{"text": "One."}, {"tool_calls": [{"name": "current_time"}]}, {"text": "It is late."}]
+
+
+@pytest.fixture(scope="module")
+def agent(scene: Scene) -> str:
+    scene.cli.run("prompts", "create", "desk", "--file", "-", "--tag", "shop", text="You answer for {company}.\nBe brief.\n")
+    body: dict[str, Any] = {
+        "config": {"model": "scripted:script", "script": {"turns": SCRIPT}, "tools": [{"type": "builtin", "name": "current_time"}]}
+    }
+    scene.cli.run("agents", "create", "desk", "--prompt", "desk", "--file", "-", text=json.dumps(body))
+    return "desk"
+
+
+def test_a_prompt_is_edited_compared_labelled_rolled_back_and_deleted(scene: Scene) -> None:
+    cli = scene.cli
+    cli.run("prompts", "create", "p1", "--template", "Hello {name}.", "--description", "A greeting")
+    assert json.loads(cli.run("prompts", "edit", "p1", "--template", "Good day, {name}.", "--json").stdout)["version"] == 2
+    assert "nothing changed" in cli.run("prompts", "edit", "p1", "--template", "Good day, {name}.").stderr
+    diff = cli.run("prompts", "diff", "p1").stdout
+    assert "-Hello {name}." in diff
+    assert "+Good day, {name}." in diff
+    cli.run("prompts", "label", "p1", "production", "1")
+    assert "production" in cli.run("prompts", "versions", "p1").stdout
+    rendered = cli.run("prompts", "render", "p1", "--label", "production", "--var", "name=Dana", "--var", "extra=1")
+    assert rendered.stdout == "Hello Dana.\n"
+    assert "unused: extra" in rendered.stderr
+    cli.run("prompts", "rollback", "p1", "1")
+    assert "Hello {name}." in cli.run("prompts", "show", "p1").stdout
+    assert json.loads(cli.run("prompts", "show", "p1", "--version", "2", "--json").stdout)["template"] == "Good day, {name}."
+    cli.run("prompts", "label", "p1", "production", "--delete")
+    cli.run("prompts", "delete", "p1")
+    assert "error: " in cli.run("prompts", "show", "p1", expect=4).stderr
+    assert "p1" not in cli.run("prompts", "list").stdout
+    assert "p1" in cli.run("prompts", "list", "--all").stdout
+
+
+def test_an_agent_is_listed_shown_changed_and_deleted(scene: Scene, agent: str) -> None:
+    cli = scene.cli
+    assert agent in cli.run("agents", "list").stdout
+    cli.run("agents", "create", "echo", "--model", "scripted:echo", "--template", "Repeat.")
+    cli.run("agents", "edit", "echo", "--set", "config.num_history_runs=7", "--name", "Echo")
+    shown = json.loads(cli.run("agents", "show", "echo", "--json").stdout)
+    assert shown["name"] == "Echo"
+    assert shown["config"]["num_history_runs"] == 7
+    refused = cli.run("agents", "edit", "echo", "--set", "config.modell=x", expect=2).stderr
+    assert "/config/modell" in refused
+    cli.run("agents", "delete", "echo")
+    cli.run("agents", "show", "echo", expect=4)
+
+
+def test_a_chat_prints_the_answer_alone_on_standard_output(scene: Scene, agent: str) -> None:
+    done = scene.cli.run("chat", agent, "Hello", "--var", "company=Acme", "--session", "s-one", "--user", "dana")
+    assert done.stdout == "One.\n"
+    assert "tokens" in done.stderr
+    second = scene.cli.run("chat", agent, "-", "--var", "company=Acme", "--session", "s-one", "--user", "dana", text="What time is it?")
+    assert second.stdout == "It is late.\n"
+    assert "current_time(" in second.stderr
+    assert "s-one" in scene.cli.run("sessions", "list", "--user", "dana").stdout
+    messages = json.loads(scene.cli.run("sessions", "show", "s-one", "--json").stdout)
+    assert [message["role"] for message in messages] == ["user", "assistant", "user", "assistant", "tool", "assistant"]
+    assert "It is late." in scene.cli.run("sessions", "show", "s-one").stdout
+    scene.cli.run("sessions", "delete", "s-one", expect=2)
+    scene.cli.run("sessions", "delete", "s-one", "--yes")
+    scene.cli.run("sessions", "show", "s-one", expect=4)
+
+
+def test_a_chat_as_json_prints_a_line_for_each_event(scene: Scene, agent: str) -> None:
+    lines = [json.loads(line) for line in scene.cli.run("chat", agent, "Hello", "--var", "company=Acme", "--json").stdout.splitlines()]
+    assert [lines[0]["event"], lines[-1]["event"]] == ["run.started", "run.completed"]
+    run_id = lines[0]["data"]["run_id"]
+    replayed = scene.cli.run("runs", "events", run_id, "--verbosity", "events", "--json").stdout.splitlines()
+    assert [json.loads(line) for line in replayed] == lines
+    assert "run.completed" in scene.cli.run("runs", "events", run_id, "--after", str(lines[-1]["id"] - 1)).stdout
+    assert run_id in scene.cli.run("runs", "list", "--agent", agent).stdout
+    assert json.loads(scene.cli.run("runs", "show", run_id, "--json").stdout)["content"] == "One."
+    assert (
+        "has ended" in scene.cli.run("runs", "cancel", run_id, expect=5).stderr
+        or "is completed" in scene.cli.run("runs", "cancel", run_id, expect=5).stderr
+    )
+
+
+def test_a_missing_variable_and_a_failing_model_end_with_different_codes(scene: Scene, agent: str) -> None:
+    assert "company" in scene.cli.run("chat", agent, "Hello", expect=2).stderr
+    failing = {"config": {"model": "scripted:script", "script": {"turns": [{"error": {"status": 500, "message": "upstream is down"}}]}}}
+    scene.cli.run("agents", "create", "failing", "--template", "x", "--file", "-", text=json.dumps(failing))
+    done = scene.cli.run("chat", "failing", "Hello", expect=8)
+    assert "error: " in done.stderr
+    assert done.stdout == ""
+
+
+def test_memories_are_told_listed_corrected_and_forgotten(scene: Scene, agent: str) -> None:
+    cli = scene.cli
+    memory = json.loads(cli.run("memories", "create", "Likes tea.", "--user", "eve", "--agent", agent, "--json").stdout)
+    cli.run("memories", "edit", memory["id"], "Likes green tea.")
+    assert "Likes green tea." in cli.run("memories", "list", "--user", "eve").stdout
+    cli.run("memories", "delete", memory["id"], "--yes")
+    assert json.loads(cli.run("memories", "list", "--user", "eve", "--json").stdout) == []
+
+
+def test_a_key_is_made_limited_rotated_and_revoked(scene: Scene) -> None:
+    cli = scene.cli
+    made = cli.run("keys", "create", "website", "--scope", "prompts:read", "--owner", "acme", "--expires-in", "1d")
+    secret = made.stdout.strip()
+    assert secret.startswith("pm_")
+    assert secret not in made.stderr
+    with_it = cli.with_environment(POINTSMAN_API_KEY=secret)
+    me = json.loads(with_it.run("keys", "whoami", "--json").stdout)
+    with_it.run("prompts", "list")
+    assert "error: " in with_it.run("agents", "list", expect=3).stderr
+    successor = cli.run("keys", "rotate", str(me["id"]), "--overlap", "0").stdout.strip()
+    number = json.loads(cli.with_environment(POINTSMAN_API_KEY=successor).run("keys", "whoami", "--json").stdout)["id"]
+    cli.run("keys", "revoke", str(number))
+    listed = json.loads(cli.run("keys", "list", "--owner", "acme", "--json").stdout)
+    assert number not in [key["id"] for key in listed]
+    listed = json.loads(cli.run("keys", "list", "--owner", "acme", "--all", "--json").stdout)
+    assert {me["id"], number} == {key["id"] for key in listed}
+
+
+def test_usage_is_a_table_csv_or_json(scene: Scene, agent: str) -> None:
+    scene.cli.run("chat", agent, "Hello", "--var", "company=Acme", "--session", "counted")
+    table = scene.cli.run("usage", "--group-by", "session_id").stdout
+    assert "counted" in table
+    assert "TOTAL" in table.splitlines()[-1]
+    assert scene.cli.run("usage", "-g", "agent_id", "--csv").stdout.startswith("agent_id,prompt_tokens,")
+    report = json.loads(scene.cli.run("usage", "-g", "model", "--session", "counted", "--json").stdout)
+    assert report["total"]["calls"] == 1
+    assert "group_by" in scene.cli.run("usage", "-g", "colour", expect=2).stderr
+
+
+def test_models_and_the_log_of_changes_are_shown(scene: Scene, agent: str) -> None:
+    assert "OPENAI_API_KEY" in scene.cli.run("models").stdout
+    entries = json.loads(scene.cli.run("audit", "list", "--type", "agent", "--id", agent, "--json").stdout)
+    assert [entry["action"] for entry in entries] == ["agent.created"]
+    assert scene.cli.run("audit", "verify").stdout == "sound\n"
+
+
+def test_a_wrong_key_is_told_apart_from_no_gateway(scene: Scene) -> None:
+    assert "hint: " in scene.cli.with_environment(POINTSMAN_API_KEY="pm_wrong").run("prompts", "list", expect=3).stderr

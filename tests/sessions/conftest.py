@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import httpx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # pytest's importlib mode leaves `tests` unfindable
+
+from tests.prompts.catalogue_app import client_of
+from tests.sessions.session_scene import Talk, talking
+
+from pointsman.kit.db import Database
+from pointsman.sessions.routes import router
+from pointsman.sessions.service import MemoryService, SessionService
+
+
+@pytest.fixture
+def sessions(db: Database) -> SessionService:
+    return SessionService(db)
+
+
+@pytest.fixture
+def memories(db: Database) -> MemoryService:
+    return MemoryService(db)
+
+
+@pytest.fixture
+async def talk(db: Database) -> AsyncGenerator[Talk]:
+    async with talking(db) as talk:
+        yield talk
+
+
+@pytest.fixture
+async def api(sessions: SessionService, memories: MemoryService) -> AsyncGenerator[httpx.AsyncClient]:
+    """As an operator that named no tenant."""
+    async with client_of(router, services={SessionService: sessions, MemoryService: memories}) as client:
+        yield client
