@@ -94,15 +94,16 @@ class Gateway:
         )
         self._rescue = Rescue(db, self._heartbeat, dead_after=settings.runs.dead_after, redrive=self._chat.redrive)
         self._listener.subscribe("cancel", self._chat.cancel)
+        agents = AgentService(db, self._models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt)
         services: list[object] = [
             settings,
             self._authenticator,
             HourlyLimit(db),
             KeyService(db),
             PromptService(db, changed=catalogue.forget_prompt),
-            AgentService(db, self._models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt),
+            agents,
             SessionService(db),
-            MemoryService(db),
+            MemoryService(db, require_agent=agents.require_agent),
             RunService(db, replay, self._rescue),
             self._usage,
             AuditService(db),

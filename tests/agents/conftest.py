@@ -1,14 +1,9 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import httpx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # pytest's importlib mode leaves `tests` unfindable
-
 from tests.prompts.catalogue_app import client_of
 
 from pointsman.agents import routes as agent_routes

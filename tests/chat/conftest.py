@@ -43,7 +43,7 @@ class Scene:
             """,
             run_id,
         )
-        return [dict(row) for row in rows]  # type: ignore[call-overload]
+        return [dict(row) for row in rows]
 
     def asked(self, word: str) -> list[dict[str, Any]]:
         """What the upstream was asked in words that hold `word`, oldest first."""

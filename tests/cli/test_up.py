@@ -2,72 +2,105 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
+import pytest
 from cli_scene import CommandLine, eventually, postmasters, running, status_of
 
+from pointsman.client import PointsmanClient
 
-def test_it_starts_stops_comes_back_and_is_carried_over_by_a_backup(cli: CommandLine, tmp_path: Path) -> None:
-    data, passphrase = tmp_path / "data", tmp_path / "passphrase"
-    passphrase.write_text("correct horse battery\n")
-    here = cli.with_environment(POINTSMAN_DATA_DIR=str(data))
 
+class Saved(NamedTuple):
+    """A gateway that had a conversation, was stopped, and of which there is a backup."""
+
+    home: Path
+    here: CommandLine
+    key: str
+    dump: Path
+
+    @property
+    def sealed(self) -> Path:
+        return self.dump.with_name(f"{self.dump.name}.keyring")
+
+    def restore(self, into: CommandLine, file: Path, *more: str, expect: int = 0) -> str:
+        return into.run("db", "restore", str(file), "--passphrase-file", str(self.home / "passphrase"), *more, expect=expect).stderr
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    home = tmp_path_factory.mktemp("saved")
+    (home / "passphrase").write_text("correct horse battery\n")
+    here = CommandLine(home, POINTSMAN_DATA_DIR=str(home / "data"))
     with running(here, "up", "--port", "0") as gateway:
         url = gateway.url()
+        key = (home / "data" / "admin-key").read_text().strip()
+        with PointsmanClient(url, key) as client:
+            client.agents.create({"id": "echo", "name": "Echo", "template": "Repeat.", "config": {"model": "scripted:echo"}})
+            client.chat("echo", {"message": "Remember this.", "session_id": "kept"})
+    here.run("db", "backup", str(home / "backup.dump"), "--passphrase-file", str(home / "passphrase"))
+    return Saved(home, here, key, home / "backup.dump")
+
+
+def test_it_tells_no_secret_ends_with_everything_it_started_and_comes_back(saved: Saved) -> None:
+    data = saved.home / "data"
+    assert postmasters(data) == []
+    assert stat.S_IMODE((data / "admin-key").stat().st_mode) == 0o600
+    with running(saved.here, "up", "--port", "0") as gateway:
+        url = gateway.url()
         assert status_of(f"{url}/readyz") == 200
-        key_file = data / "admin-key"
-        key = key_file.read_text().strip()
-        assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
-        assert key not in gateway.said  # no terminal there
-        assert "curl" in gateway.said
-        talking = here.with_environment(POINTSMAN_URL=url)
-        talking.run("agents", "create", "echo", "--model", "scripted:echo", "--template", "Repeat.")
-        talking.run("chat", "echo", "Remember this.", "--session", "kept")
-        password = (data / "pg.password").read_text().strip()
+        with PointsmanClient(url, saved.key) as client:
+            assert [message["text"] for message in client.sessions.messages("kept")] == ["Remember this."] * 2
         assert gateway.stop() == 0
-        assert password not in gateway.said
+        assert "curl" in gateway.said
+        assert saved.key not in gateway.said
+        assert (data / "pg.password").read_text().strip() not in gateway.said
     assert postmasters(data) == []
 
-    dump = tmp_path / "backup.dump"
-    here.run("db", "backup", str(dump), "--passphrase-file", str(passphrase))
-    here.run("db", "backup", str(dump), "--passphrase-file", str(passphrase), expect=2)
-    assert stat.S_IMODE(dump.stat().st_mode) == 0o600
-    sealed = dump.with_name("backup.dump.keyring")
-    ring = (data / "keyring").read_bytes().strip()
-    for file in (dump, sealed):
+
+def test_a_backup_holds_neither_the_admin_key_nor_the_ring_in_plain(saved: Saved) -> None:
+    ring = (saved.home / "data" / "keyring").read_bytes().strip()
+    for file in (saved.dump, saved.sealed):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert ring not in file.read_bytes()
-        assert key.encode() not in file.read_bytes()
-    assert postmasters(data) == []
+        assert saved.key.encode() not in file.read_bytes()
+    again = saved.here.run("db", "backup", str(saved.dump), "--passphrase-file", str(saved.home / "passphrase"), expect=2)
+    assert "exists already" in again.stderr
+    assert "passphrase" in saved.here.run("db", "backup", str(saved.home / "other"), expect=2).stderr
 
+
+def test_a_backup_is_carried_on_with_in_a_new_data_directory(saved: Saved, cli: CommandLine, tmp_path: Path) -> None:
     there = cli.with_environment(POINTSMAN_DATA_DIR=str(tmp_path / "there"))
-    (tmp_path / "wrong").write_text("something else\n")
-    there.run("db", "restore", str(dump), "--passphrase-file", str(tmp_path / "wrong"), expect=2)
-    assert not (tmp_path / "there").exists()
-    there.run("db", "restore", str(dump), "--passphrase-file", str(passphrase))
-    refused = there.run("db", "restore", str(dump), "--passphrase-file", str(passphrase), expect=5)
-    assert "--force pointsman" in refused.stderr
-    cut = tmp_path / "cut.dump"
-    cut.write_bytes(dump.read_bytes()[:-5000])
-    there.run("db", "restore", str(cut), "--keyring", str(sealed), "--passphrase-file", str(passphrase), "--force", "pointsman", expect=7)
-    there.run("db", "restore", str(dump), "--passphrase-file", str(passphrase), "--force", "pointsman")
-
-    with running(there, "up", "--port", "0") as gateway:
-        talking = there.with_environment(POINTSMAN_URL=gateway.url(), POINTSMAN_API_KEY=key)
-        messages = json.loads(talking.run("sessions", "show", "kept", "--json").stdout)
-        assert [message["text"] for message in messages] == ["Remember this.", "Remember this."]
+    saved.restore(there, saved.dump)
+    with running(there, "up", "--port", "0") as gateway, PointsmanClient(gateway.url(), saved.key) as client:
+        assert [message["text"] for message in client.sessions.messages("kept")] == ["Remember this."] * 2
+        assert client.chat("echo", {"message": "More.", "session_id": "kept"})["content"] == "More."
         assert "keys bootstrap --rotate" in gateway.said
         there.run("keys", "bootstrap", "--rotate")
-        fresh = there.with_environment(POINTSMAN_URL=gateway.url())
-        fresh.run("keys", "whoami")
-        assert eventually(lambda: talking.run("keys", "whoami", expect=None).returncode == 3)
-        in_use = there.run("db", "restore", str(dump), "--passphrase-file", str(passphrase), "--force", "pointsman", expect=5)
-        assert "Stop every gateway" in in_use.stderr
+        with PointsmanClient(gateway.url(), (tmp_path / "there" / "admin-key").read_text().strip()) as fresh:
+            assert fresh.keys.who_am_i()["scopes"] == ["admin"]
+        assert "Stop every gateway" in saved.restore(there, saved.dump, "--force", "pointsman", expect=5)
         there.run("doctor", "--port", gateway.url().rpartition(":")[2])
+
+
+def test_a_restore_deletes_only_what_was_named_and_changes_nothing_when_it_fails(saved: Saved, cli: CommandLine, tmp_path: Path) -> None:
+    there = cli.with_environment(POINTSMAN_DATA_DIR=str(tmp_path / "there"))
+    (tmp_path / "wrong").write_text("something else\n")
+    there.run("db", "restore", str(saved.dump), "--passphrase-file", str(tmp_path / "wrong"), expect=2)
+    assert not (tmp_path / "there").exists()
+    saved.restore(there, saved.dump)
+    assert "--force pointsman" in saved.restore(there, saved.dump, expect=5)
+    saved.restore(there, saved.dump, "--force", "postgres", expect=2)
+    cut = tmp_path / "cut.dump"
+    cut.write_bytes(saved.dump.read_bytes()[:-5000])
+    saved.restore(there, cut, "--keyring", str(saved.sealed), "--force", "pointsman", expect=7)
+    assert there.run("db", "shell", "--", "-Atc", "SELECT count(*) FROM messages").stdout == "2\n"
+    saved.restore(there, saved.dump, "--force", "pointsman")
+    assert there.run("db", "shell", "--", "-Atc", "SELECT count(*) FROM messages").stdout == "2\n"
 
 
 def test_its_database_is_brought_up_again_and_two_share_it(cli: CommandLine, tmp_path: Path) -> None:

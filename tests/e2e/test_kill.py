@@ -112,11 +112,10 @@ async def test_a_key_for_a_turn_whose_gateway_died_gets_that_turn_from_another(
     dsn: str, tmp_path: Path, start: Start, call: Call, upstream: Upstream
 ) -> None:
     key = await admin_key(dsn, tmp_path)
-    victim, survivor = await asyncio.gather(start(dsn), start(dsn))
-    caller = call(survivor, key)
-    agent, session, once = await caller.agent(), unique("session"), {"idempotency-key": unique("key")}
-    message = "once [[n=60 itl=20]]"
+    caller = call(await start(dsn), key)
+    agent, message = await caller.agent(), "once [[n=60 itl=20]]"
     for body in ({}, {"stream": True}):
+        victim, session, once = await start(dsn), unique("session"), {"idempotency-key": unique("key")}
         turn = asyncio.create_task(call(victim, key).try_chat(agent, message, session_id=session, headers=once, **body))
         async with asyncio.timeout(20):
             while not [entry for entry in upstream.ledger() if entry["stream"] is bool(body)]:
@@ -132,4 +131,3 @@ async def test_a_key_for_a_turn_whose_gateway_died_gets_that_turn_from_another(
         assert "".join(f"tok{i} " for i in range(60)) in again.text
         (run,) = (await caller.get("/v2/runs", session_id=session))["items"]
         assert run["status"] == "completed"
-        victim, session, once = await start(dsn), unique("session"), {"idempotency-key": unique("key")}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,9 +9,6 @@ from ssl import SSLContext
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # pytest's importlib mode leaves `tests` unfindable
-
 from tests.access.access_scene import Line
 
 from pointsman.kit.egress import Egress

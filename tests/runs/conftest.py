@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # pytest's importlib mode leaves `tests` unfindable
-
 from tests.access.access_scene import Line
 from tests.sessions.session_scene import Talk, talking
 

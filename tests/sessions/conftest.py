@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import httpx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # pytest's importlib mode leaves `tests` unfindable
-
 from tests.prompts.catalogue_app import client_of
 from tests.sessions.session_scene import Talk, talking
 
+from pointsman.agents.errors import AgentNotFound
 from pointsman.kit.db import Database
 from pointsman.sessions.routes import router
 from pointsman.sessions.service import MemoryService, SessionService
@@ -24,7 +20,12 @@ def sessions(db: Database) -> SessionService:
 
 @pytest.fixture
 def memories(db: Database) -> MemoryService:
-    return MemoryService(db)
+    return MemoryService(db, require_agent=require_agent)
+
+
+async def require_agent(agent_id: str) -> None:
+    if agent_id == "nobody":
+        raise AgentNotFound("There is no active agent nobody.")
 
 
 @pytest.fixture

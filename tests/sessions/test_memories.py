@@ -108,3 +108,10 @@ async def test_a_tenant_touches_its_own_memories_only(memories: MemoryService) -
     for who, wanted in ((ACME, {mine.id}), (OPERATOR, {mine.id, theirs.id, operators.id}), (principal(tenant="globex"), {theirs.id})):
         page = await memories.list_memories(who, user_id="ann", agent_id=None, limit=50, cursor=None)
         assert {memory.id for memory in page.items} == wanted
+
+
+async def test_a_memory_for_an_agent_that_does_not_exist_is_refused(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/v2/memories", json={**TEA, "agent_id": "nobody"})
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "agent-not-found"
+    assert (await api.get("/v2/memories")).json()["items"] == []

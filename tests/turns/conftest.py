@@ -1,6 +1,1 @@
 from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # pytest's importlib mode leaves `tests` unfindable

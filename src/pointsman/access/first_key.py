@@ -50,9 +50,7 @@ async def bootstrap_admin(db: Database, path: Path, *, rotate: bool = False) -> 
         recovered = await _recovered(connection, file)
         api_key = None if recovered else await _made(connection, file, rotate=rotate)
     made = recovered or api_key
-    if made:
-        file.publish(made)
-    return FirstKey(path, made)
+    return FirstKey(path, made if made and file.publish(made) else None)
 
 
 async def _recovered(connection: Connection, file: KeyFile) -> str | None:

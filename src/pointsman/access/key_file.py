@@ -47,15 +47,17 @@ class KeyFile:
                 os.fsync(file.fileno())
             self._sync_folder()
 
-    def publish(self, key: str) -> None:
-        """Put the staged key into the file's place; another process of this host may have found it staged and done so already."""
+    def publish(self, key: str) -> bool:
+        """Put the staged key into the file's place; False where another process of this host has found it staged and done so already."""
         with _explained(self.path):
             try:
                 self.staging.replace(self.path)
             except FileNotFoundError:
                 if _read(self.path) != key:
                     raise
+                return False
             self._sync_folder()
+        return True
 
     def discard_staged(self) -> None:
         """Remove a staged key that never became one."""

@@ -74,6 +74,7 @@ class _Play:
             show(style("support ", "green", sys.stdout), end="")
             speaker = self._turn(turn["user"], cut=turn is turns[-1])
             if speaker.failure is not None:
+                _tell("`pointsman demo --offline` plays the script instead")
                 raise speaker.failure
             runs.append(str(speaker.run_id))
         for memory in self._client.memories.list(user_id="dana"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -64,8 +65,10 @@ class SessionService:
 class MemoryService:
     """What agents remember about users, open to be read, mended and deleted."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, require_agent: Callable[[str], Awaitable[object]]) -> None:
+        """Make one; `require_agent` raises the Problem of an agent that does not exist."""
         self._db = db
+        self._require_agent = require_agent
 
     async def list_memories(
         self, principal: Principal, *, user_id: str | None, agent_id: str | None, limit: int, cursor: str | None
@@ -84,7 +87,8 @@ class MemoryService:
         return _memory(_found(row, memory_id))
 
     async def create(self, principal: Principal, body: MemoryCreate) -> MemoryRead:
-        """A memory told by a program rather than by the model."""
+        """A memory told by a program rather than by the model. Raises the Problem of an agent that does not exist."""
+        await self._require_agent(body.agent_id)
         async with self._db.connection() as connection:
             row = await queries.insert_memory(
                 connection,
