@@ -253,7 +253,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             continue
         close = difflib.get_close_matches(generic, known, n=1)
         hint = f"Did you mean {close[0].replace('<NAME>', provider)}?" if close else "`pointsman doctor` lists the known settings."
-        raise SettingsInvalid(f"Unknown setting {name}. {hint}", hint=hint)
+        raise SettingsInvalid(f"Unknown setting {name}.", hint=hint)
 
 
 def _generic(name: str) -> tuple[str, str]:

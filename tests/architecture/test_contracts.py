@@ -33,6 +33,9 @@ TRESPASSES = [
     ("http", "usage/models.py", "from starlette.responses import JSONResponse"),
     ("terminal", "agents/models.py", "import rich"),
     ("terminal", "api/__init__.py", "import typer"),
+    ("sqlalchemy", "prompts/queries.py", "from sqlalchemy import text"),
+    ("sqlalchemy", "kit/db.py", "def late():\n    from sqlalchemy.ext.asyncio import AsyncSession"),
+    ("sqlalchemy", "agents/models.py", "import alembic"),
     ("tables", "runs/models.py", "from pointsman.settings import Settings"),
 ]
 

@@ -22,8 +22,8 @@ FOR_ACME = Principal(key_id=1, key_name="root", owner_id=None, scopes=frozenset(
 
 
 async def change(db: Database, principal: Principal | None, action: str = "agent.updated", object_id: str = "a", **options: Any) -> None:
-    async with db.transaction() as session:
-        await record(session, principal, action, "agent", object_id, options.pop("detail", {}), **options)
+    async with db.transaction() as connection:
+        await record(connection, principal, action, "agent", object_id, options.pop("detail", {}), **options)
 
 
 async def test_an_entry_says_who_did_what_to_which_object_in_which_request(db: Database) -> None:
@@ -45,8 +45,8 @@ async def test_without_a_key_the_entry_names_the_system_or_the_command_line(db: 
 
 async def test_an_entry_is_there_if_and_only_if_its_change_is(db: Database) -> None:
     async def failing_change() -> None:
-        async with db.transaction() as session:
-            await record(session, OPERATOR, "agent.updated", "agent", "a", {})
+        async with db.transaction() as connection:
+            await record(connection, OPERATOR, "agent.updated", "agent", "a", {})
             raise RuntimeError("the change failed")
 
     with pytest.raises(RuntimeError):

@@ -62,8 +62,8 @@ TAMPERINGS = {
 
 
 async def change(db: Database, object_id: str) -> None:
-    async with db.transaction() as session:
-        await record(session, None, "agent.updated", "agent", object_id, {"ünïcode": [1, 1.5, None, {"b": 1, "a": "\u2028"}]})
+    async with db.transaction() as connection:
+        await record(connection, None, "agent.updated", "agent", object_id, {"ünïcode": [1, 1.5, None, {"b": 1, "a": "\u2028"}]})
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ async def test_a_rewritten_end_shows_against_a_head_that_was_kept_elsewhere(seal
 
 
 async def test_an_entry_that_commits_after_younger_ones_were_sealed_is_sealed_next(db: Database, owner: Connection) -> None:
-    async with db.transaction() as session:
-        await record(session, None, "agent.updated", "agent", "early id, late commit", {})
+    async with db.transaction() as connection:
+        await record(connection, None, "agent.updated", "agent", "early id, late commit", {})
         await change(db, "late id, early commit")
         assert await Sealer(db).run_once() == 1
     assert await Sealer(db).run_once() == 1

@@ -206,7 +206,9 @@ async def test_a_model_without_reasoning_thinks_with_a_tool_at_least_and_at_most
     asked = scene.asked(word)
     offered = [[tool["function"]["name"] for tool in entry["body"].get("tools", [])] for entry in asked]
     assert offered == [["think"], ["think"], ["think"], []], "offered until the most steps are taken"
-    assert asked[0]["body"]["tool_choice"] == "required"
+    assert [entry["body"].get("tool_choice") for entry in asked] == ["required", "required", "auto", None], (
+        "forced as often as it must think"
+    )
     assert turn.answer["content"] == "tok0 tok1 "
     assert len(await scene.usage_of(turn.run_id)) == 4
     messages = (await caller.get(f"/v2/sessions/{turn.answer['session_id']}/messages"))["items"]

@@ -41,13 +41,13 @@ async def test_what_a_transaction_says_is_heard_once_it_commits(db: Database, ds
     async with listening(listener):
         assert {await ear.next(), await ear.next()} == {("agents", None), ("keys", None)}
         with pytest.raises(KeyError):  # noqa: PT012 - the transaction is what is tested
-            async with db.transaction() as session:
-                await notify(session, "agents", "never")
+            async with db.transaction() as connection:
+                await notify(connection, "agents", "never")
                 raise KeyError
-        async with db.transaction() as session:
-            await notify(session, "nobody.asked", "x")
-            await notify(session, "agents", "a:b:c")
-            await notify(session, "keys", 7)
+        async with db.transaction() as connection:
+            await notify(connection, "nobody.asked", "x")
+            await notify(connection, "agents", "a:b:c")
+            await notify(connection, "keys", 7)
             assert ear.told.empty()
         assert [await ear.next(), await ear.next()] == [("agents", "a:b:c"), ("keys", "7")]
 
@@ -59,8 +59,8 @@ async def test_after_the_connection_was_lost_everything_may_have_changed(db: Dat
         assert await ear.next() == ("agents", None)
         await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'")
         assert await ear.next() == ("agents", None)
-        async with db.transaction() as session:
-            await notify(session, "agents", "again")
+        async with db.transaction() as connection:
+            await notify(connection, "agents", "again")
         assert await ear.next() == ("agents", "again")
 
 
@@ -73,8 +73,8 @@ async def test_a_database_that_is_away_at_first_is_listened_to_once_it_is_there(
         assert ear.told.empty()
         await line.mend()
         assert await ear.next() == ("agents", None)
-        async with db.transaction() as session:
-            await notify(session, "agents", "x")
+        async with db.transaction() as connection:
+            await notify(connection, "agents", "x")
         assert await ear.next() == ("agents", "x")
 
 
@@ -88,6 +88,6 @@ async def test_a_line_that_falls_silent_is_given_up(db: Database, line: Line) ->
         await line.cut()
         await line.mend()
         assert await ear.next() == ("agents", None)
-        async with db.transaction() as session:
-            await notify(session, "agents", "x")
+        async with db.transaction() as connection:
+            await notify(connection, "agents", "x")
         assert await ear.next() == ("agents", "x")

@@ -22,7 +22,7 @@ def create_app(gateway: Gateway, routers: Iterable[APIRouter | BaseRoute], polic
     """
     health = Health(gateway)
     table = RouteTable([*health.routes(), *flatten(routers)], policies)
-    health.document = document(table.endpoints)
+    health.describe = lambda: document(table.endpoints)
     return Door(gateway, table)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -32,11 +33,12 @@ class NotReady(Problem):
 
 
 class Health:
-    """The routes of one gateway; `document` is the OpenAPI document, as the application makes it."""
+    """The routes of one gateway; `describe` makes the OpenAPI document, which takes too long for the start."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self.document: dict[str, Any] = {}
+        self.describe: Callable[[], dict[str, Any]] = dict
+        self._document: bytes | None = None
 
     def routes(self) -> list[BaseRoute]:
         """All of them."""
@@ -73,9 +75,11 @@ class Health:
         return Response(self._gateway.metrics.render(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def openapi(self, request: Request) -> Response:
-        """The document as it was made at the start."""
+        """The document, made when it is first asked for."""
         del request
-        return _json(self.document)
+        if self._document is None:
+            self._document = msgspec.json.encode(await asyncio.to_thread(self.describe))
+        return Response(self._document, media_type="application/json")
 
     async def problem(self, request: Request) -> Response:
         """The page of one code."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 from collections.abc import Callable, Coroutine, Generator
@@ -89,7 +90,7 @@ class _Server(uvicorn.Server):
         try:
             server = await asyncio.get_running_loop().create_server(self._protocol, host, port, backlog=self.config.backlog)
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno else str(error)
             raise AddressNotUsable(f"Cannot listen on {host}:{port}: {reason}.", hint="Choose another --host or --port.") from None
         self.servers = [server]
         self.config.timeout_graceful_shutdown = self._graceful_seconds  # type: ignore[assignment]

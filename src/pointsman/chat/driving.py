@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 import structlog
 
+from pointsman.chat.facts import Outcome, RunFacts, Spent
 from pointsman.chat.journal import Entry, Journal, NewMessage, Status
-from pointsman.chat.schemas import ChatAnswer, UsageRead
+from pointsman.chat.schemas import ChatAnswer
 from pointsman.kit.problems import InternalProblem, Problem
 from pointsman.kit.telemetry import Metrics
 from pointsman.llm.errors import ModelProblem
@@ -38,53 +37,6 @@ from pointsman.usage.cost import cost_of
 from pointsman.usage.ledger import UsageRow
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """What a run is, whoever drives it."""
-
-    id: str
-    tenant_id: str
-    agent_id: str
-    session_id: str
-    user_id: str | None
-    key_id: int | None
-    model: str
-
-
-@dataclass(slots=True)
-class Spent:
-    """What the run's model calls consumed so far; `calls` numbers the next one."""
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    is_estimated: bool = False
-    cost: Decimal | None = Decimal(0)
-
-    def add(self, spend: Spend, cost: Decimal | None) -> None:
-        """Count one more call."""
-        self.calls += 1
-        self.prompt_tokens += spend.usage.prompt_tokens
-        self.completion_tokens += spend.usage.completion_tokens
-        self.is_estimated = self.is_estimated or spend.usage.is_estimated
-        self.cost = None if self.cost is None or cost is None else self.cost + cost
-
-    def read(self) -> UsageRead:
-        """On the wire."""
-        total = self.prompt_tokens + self.completion_tokens
-        cost = None if self.cost is None else float(self.cost)
-        return UsageRead(self.prompt_tokens, self.completion_tokens, total, self.is_estimated, cost)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended: the JSON of its answer, and the problem if it failed."""
-
-    status: Status
-    body: bytes
-    problem: Problem | None = None
 
 
 class TakenOver(Exception):  # noqa: N818 - it is no error of this process

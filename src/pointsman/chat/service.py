@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
-from pointsman.agents.resolve import Catalogue, ResolvedAgent, snapshot
+from pointsman.agents.resolve import Catalogue, ResolvedAgent
 from pointsman.chat import planning
-from pointsman.chat.driving import Drive, Outcome, RunFacts, Spent, TakenOver, defect
-from pointsman.chat.journal import Journal, OpenRun
+from pointsman.chat.driving import Drive, TakenOver, defect
+from pointsman.chat.facts import Outcome, RunFacts, Spent, facts_of
+from pointsman.chat.journal import Journal
+from pointsman.chat.opening import Openings
 from pointsman.chat.planning import Prepared
+from pointsman.chat.redriving import read_recorded
 from pointsman.chat.schemas import ChatRequest
 from pointsman.kit.db import AWAY, Connection, Database, Record
 from pointsman.kit.egress import Egress
@@ -25,27 +27,20 @@ from pointsman.kit.principal import Principal
 from pointsman.kit.problems import NotFound, Problem, Unavailable
 from pointsman.kit.telemetry import Metrics
 from pointsman.llm.models import Models
-from pointsman.llm.port import UserMessage
-from pointsman.runs import events
 from pointsman.runs import queries as run_queries
 from pointsman.runs.errors import RunInterrupted, RunTimedOut, TooManyRuns
-from pointsman.runs.events import encode, encode_json
 from pointsman.runs.live import BLOCK, LiveRun, LiveRuns
 from pointsman.runs.replay import Replay
 from pointsman.sessions import memory
-from pointsman.sessions import queries as session_queries
-from pointsman.sessions.errors import SessionBusy, SessionNotFound
 from pointsman.settings import RunSettings
 from pointsman.tools.builtin import Builtins
 from pointsman.turns.loop import run_turn
 from pointsman.turns.plan import TurnState
-from pointsman.usage import queries as usage_queries
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
-_OPEN_PATIENCE = 3.0
 _AWAY_PAUSE = 0.2
 
 
@@ -73,6 +68,7 @@ class ChatService:
         self._egress = egress
         self._live = live
         self._journal = journal
+        self._openings = Openings(db, journal, replica)
         self._replay = replay
         self._metrics = metrics
         self._replica = replica
@@ -80,8 +76,6 @@ class ChatService:
         self._most_live = most_live
         self._drives: dict[str, Drive] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._adrift: dict[str, _Adrift] = {}
-        self._snapshots: set[str] = set()
 
     async def start(self, principal: Principal, agent_id: str, request: ChatRequest, run_id: str | None = None) -> RunFacts:
         """Open a run and drive it. Raises the Problem of whatever prevents it; then there is no run."""
@@ -98,7 +92,7 @@ class ChatService:
             key_id=principal.key_id,
             model=prepared.models[0],
         )
-        live = await self._open(facts, request, prepared)
+        live = await self._openings.open(facts, request, prepared)
         if live is None:
             return await self.find_facts(facts.id) or facts
         drive = Drive(facts, live, self._journal, self._metrics, state=TurnState([prepared.message]), spent=Spent(), position=1)
@@ -125,13 +119,13 @@ class ChatService:
         """A run that exists already: for a request that is repeated."""
         async with self._db.connection() as connection:
             row = await run_queries.find_run(connection, run_id, None)
-        return None if row is None else _facts(row, "")
+        return None if row is None else facts_of(row)
 
     def redrive(self, row: Record) -> None:
         """Go on with a run that was taken over, from its last recorded step."""
         self._metrics.run_redriven()
         live = LiveRun(row["id"], epoch=row["epoch"], next_seq=row["reserved_seq"] - BLOCK + 1, reserved=row["reserved_seq"])
-        drive = Drive(_facts(row, ""), live, self._journal, self._metrics, state=TurnState(), spent=Spent(), position=0)
+        drive = Drive(facts_of(row), live, self._journal, self._metrics, state=TurnState(), spent=Spent(), position=0)
         self._spawn(drive, self._resumed(drive, row))
 
     def cancel(self, run_id: str | None) -> None:
@@ -146,16 +140,9 @@ class ChatService:
         while True:
             await asyncio.sleep(1)
             with contextlib.suppress(Unavailable):
-                if self._adrift:
-                    await self._let_go()
+                await self._openings.let_go()
                 if self._drives:
                     await self._cancel_wanted()
-
-    async def _let_go(self) -> None:
-        async with self._db.connection() as connection:
-            for run_id, adrift in list(self._adrift.items()):
-                await run_queries.let_go(connection, run_id, adrift.epoch, cancel=adrift.cancel)
-                del self._adrift[run_id]
 
     async def _cancel_wanted(self) -> None:
         async with self._db.connection() as connection:
@@ -176,51 +163,6 @@ class ChatService:
                 await run_queries.leave(connection, self._replica)
         except (Unavailable, *AWAY):
             log.warning("drain.runs_not_handed_over")
-
-    async def _open(self, facts: RunFacts, request: ChatRequest, prepared: Prepared) -> LiveRun | None:
-        """The run, to be driven here; None when a request that was repeated has opened it elsewhere at the same time."""
-        digest = await self._keep_snapshot(prepared.agent)
-        started = encode(facts.id, 1, events.RUN_STARTED, _started(facts, request))
-        run = OpenRun(
-            id=facts.id,
-            tenant_id=facts.tenant_id,
-            kind="chat",
-            subject=facts.agent_id,
-            session_id=facts.session_id,
-            user_id=facts.user_id,
-            key_id=facts.key_id,
-            request=planning.stored_request(request).decode(),
-            snapshot=digest,
-            verbosity=request.stream_verbosity,
-            replica=self._replica,
-            message=encode_json(prepared.message).decode(),
-            started=started,
-        )
-        try:
-            opening = await self._journal.open(run, patience=_OPEN_PATIENCE)
-        except Unavailable as problem:
-            # It may have been opened all the same; its caller is told that it was not, so it must not be driven.
-            if problem.fields.pop("tried", False):
-                self._adrift[facts.id] = _Adrift(epoch=1, cancel=True)
-            raise
-        if opening == "exists":
-            return None
-        if opening == "foreign":
-            raise SessionNotFound(f"No session {facts.session_id!r} for this user.", hint="Give the user_id of the session's first turn.")
-        if opening != "opened":
-            raise SessionBusy("Another turn of this session is running.", hint="Wait for it, or use another session.", retry_after=1)
-        live = LiveRun(facts.id, epoch=1, next_seq=1, reserved=BLOCK)
-        live.next_seq = 2
-        live.publish([started])
-        return live
-
-    async def _keep_snapshot(self, agent: ResolvedAgent) -> str:
-        digest, data = snapshot(agent)
-        if digest not in self._snapshots:
-            async with self._db.connection() as connection:
-                await run_queries.store_snapshot(connection, digest, data)
-            self._snapshots.add(digest)
-        return digest
 
     def _spawn(self, drive: Drive, turn: Coroutine[Any, Any, None]) -> None:
         run_id = drive.facts.id
@@ -247,7 +189,7 @@ class ChatService:
             log.warning("run.lost_to_another_replica")
         except Exception:  # the end itself could not be written: whoever takes the run over tries again, a few times
             log.exception("run.not_ended")
-            self._adrift[drive.facts.id] = _Adrift(drive.live.epoch, cancel=False)
+            self._openings.set_adrift(drive.facts.id, epoch=drive.live.epoch, cancel=False)
         outcome = drive.done.result() if drive.done.done() else None
         if outcome is not None:
             self._metrics.run_finished("chat", outcome.status)
@@ -298,12 +240,9 @@ class ChatService:
 
     async def _resumed(self, drive: Drive, row: Record) -> None:
         """Rebuild the turn from its rows and go on."""
-        recorded = await self._patiently(lambda connection: _recorded(connection, row))
-        messages = [planning.decode_message(content) for content in recorded.messages]
-        first = messages[0]
-        assert isinstance(first, UserMessage)
-        prepared = planning.reprepare(msgspec.json.decode(row["request"]), recorded.agent, first)
-        drive.resume(messages, recorded.spent, prepared.models[0], interrupted=_interrupted_text(recorded.events))
+        recorded = await self._patiently(lambda connection: read_recorded(connection, row))
+        prepared = planning.reprepare(msgspec.json.decode(row["request"]), recorded.agent, recorded.asked)
+        drive.resume(recorded.messages, recorded.spent, prepared.models[0], interrupted=recorded.interrupted)
         if row["cancel_requested"]:
             drive.cancel_requested = True
             raise asyncio.CancelledError
@@ -326,62 +265,3 @@ class ChatService:
         if facts.user_id is not None:
             book = memory.MemoryBook(self._db, memory.Scope(facts.tenant_id, facts.user_id, facts.agent_id), facts.id)
         return Builtins(names, timezone=timezone, book=book)
-
-
-@dataclass(frozen=True, slots=True)
-class _Adrift:
-    """A run that the database says is driven here, though it is not; `cancel` where its caller was told that it does not exist."""
-
-    epoch: int
-    cancel: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """What is stored of a run."""
-
-    agent: ResolvedAgent
-    messages: list[str]
-    spent: Spent
-    events: list[events.Event]
-
-
-async def _recorded(connection: Connection, row: Record) -> _Recorded:
-    data = await run_queries.find_snapshot(connection, row["snapshot"])
-    assert data is not None
-    return _Recorded(
-        agent=msgspec.json.decode(data, type=ResolvedAgent),
-        messages=await session_queries.list_run_messages(connection, row["id"]),
-        spent=_spent(await usage_queries.sum_of_run(connection, row["id"])),
-        events=await run_queries.list_events(connection, row["id"], 0, rows=100_000),
-    )
-
-
-def _started(facts: RunFacts, request: ChatRequest) -> dict[str, Any]:
-    return {
-        "kind": "chat",
-        "agent_id": facts.agent_id,
-        "session_id": facts.session_id,
-        "user_id": facts.user_id,
-        "model": facts.model,
-        "stream_verbosity": request.stream_verbosity,
-    }
-
-
-def _facts(row: Record, model: str) -> RunFacts:
-    return RunFacts(row["id"], row["tenant_id"], row["subject"], row["session_id"], row["user_id"], row["key_id"], model)
-
-
-def _spent(row: Record) -> Spent:
-    return Spent(row["calls"], row["prompt_tokens"], row["completion_tokens"], row["is_estimated"], row["cost"])
-
-
-def _interrupted_text(stored: list[events.Event]) -> str:
-    """The text that was sent of a message whose model call the crash interrupted."""
-    text = ""
-    for event in stored:
-        if event.type == events.MESSAGE_DELTA:
-            text += msgspec.json.decode(event.data)["text"]
-        elif event.type in {events.MESSAGE_COMPLETED, events.MESSAGE_RESET, events.USAGE_RECORDED}:
-            text = ""
-    return text

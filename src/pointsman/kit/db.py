@@ -87,7 +87,7 @@ class Database:
             max_size=pool_size,
             connect=_connector(statement_timeout, role),
             max_inactive_connection_lifetime=300,
-            command_timeout=(statement_timeout + _SILENT_AFTER).total_seconds(),
+            command_timeout=(statement_timeout + _SILENT_AFTER).total_seconds() if statement_timeout else None,
             reset=_keep_session,
         )
         return cls(pool)
@@ -140,7 +140,7 @@ class Database:
 async def connect(
     dsn: str, *, statement_timeout: timedelta = timedelta(seconds=30), role: str | None = SERVICE_ROLE, **options: Any
 ) -> Connection:
-    """One connection outside the pools: for listeners, locks and heartbeats."""
+    """One connection outside the pool: for listeners, locks and heartbeats."""
     settings = {
         "application_name": "pointsman",
         "statement_timeout": str(int(statement_timeout.total_seconds() * 1000)),

@@ -19,6 +19,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 # At lower levels these write down statements with their parameters, requests with their headers, or each request a second time.
 _TALKATIVE = (
     "aiohttp.access",
+    "alembic",
     "anthropic",
     "asyncio",
     "google_genai",

@@ -168,11 +168,10 @@ def _bare(text: str) -> str:
 
 
 async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, toolbox: Toolbox, recorder: Recorder) -> None:
-    thinking = [call.id for call in calls if plan.think_most and call.name == THINK]
-    allowed = set(thinking[: max(0, plan.think_most - state.thoughts)])
+    allowed = state.allowed_thoughts(plan.think_most)
 
     async def one(call: ToolCall) -> ToolResult:
-        if call.id in thinking:
+        if plan.think_most and call.name == THINK:
             outcome = _think(call, allowed=call.id in allowed)
         else:
             outcome = await _call_tool(call, toolbox, plan.tool_timeout)

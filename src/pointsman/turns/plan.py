@@ -57,6 +57,13 @@ class TurnState:
         """How often the model was told that its answer was not accepted."""
         return sum(isinstance(message, UserMessage) for message in self.messages) - 1
 
+    def allowed_thoughts(self, most: int) -> set[str]:
+        """Which think calls of the last answer stay within `most`; the same whether or not some have recorded results already."""
+        last = max(index for index, message in enumerate(self.messages) if isinstance(message, AssistantMessage))
+        before = TurnState(self.messages[:last]).thoughts
+        thinking = [part.id for part in self.messages[last].parts if isinstance(part, ToolCall) and part.name == THINK]
+        return set(thinking[: max(0, most - before)])
+
     def pending_calls(self) -> list[ToolCall]:
         """Tool calls of the last answer that have no recorded result yet."""
         for index in range(len(self.messages) - 1, -1, -1):

@@ -141,8 +141,6 @@ class SdkAdapter(ABC):
         settings = {**call.settings, "framing_announcement": "never"}
         if "stop_sequences" in settings:
             settings["stop_sequences"] = list(settings["stop_sequences"])
-        if settings.get("tool_choice") == "required" and call.step:
-            settings["tool_choice"] = "auto"
         if not call.tools:
             settings.pop("tool_choice", None)
             settings.pop("parallel_tool_calls", None)

@@ -1,0 +1,110 @@
+"""Opening runs, and letting go of those that the database holds for driven here though they are not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pointsman.agents.resolve import ResolvedAgent, snapshot
+from pointsman.chat import planning
+from pointsman.chat.facts import RunFacts
+from pointsman.chat.journal import Journal, OpenRun
+from pointsman.chat.planning import Prepared
+from pointsman.chat.schemas import ChatRequest
+from pointsman.kit.db import Database
+from pointsman.kit.problems import Unavailable
+from pointsman.runs import events, queries
+from pointsman.runs.events import encode, encode_json
+from pointsman.runs.live import BLOCK, LiveRun
+from pointsman.sessions.errors import SessionBusy, SessionNotFound
+
+_PATIENCE = 3.0
+
+
+class Openings:
+    """Opens runs for one replica."""
+
+    def __init__(self, db: Database, journal: Journal, replica: str) -> None:
+        self._db = db
+        self._journal = journal
+        self._replica = replica
+        self._adrift: dict[str, _Adrift] = {}
+        self._snapshots: set[str] = set()
+
+    async def open(self, facts: RunFacts, request: ChatRequest, prepared: Prepared) -> LiveRun | None:
+        """The run, to be driven here; None when a request that was repeated has opened it elsewhere at the same time.
+
+        Raises SessionNotFound, SessionBusy and Unavailable.
+        """
+        digest = await self._keep_snapshot(prepared.agent)
+        started = encode(facts.id, 1, events.RUN_STARTED, _started(facts, request))
+        run = OpenRun(
+            id=facts.id,
+            tenant_id=facts.tenant_id,
+            kind="chat",
+            subject=facts.agent_id,
+            session_id=facts.session_id,
+            user_id=facts.user_id,
+            key_id=facts.key_id,
+            request=planning.stored_request(request).decode(),
+            snapshot=digest,
+            verbosity=request.stream_verbosity,
+            replica=self._replica,
+            message=encode_json(prepared.message).decode(),
+            started=started,
+        )
+        try:
+            opening = await self._journal.open(run, patience=_PATIENCE)
+        except Unavailable as problem:
+            # It may have been opened all the same; its caller is told that it was not, so it must not be driven.
+            if problem.fields.pop("tried", False):
+                self.set_adrift(facts.id, epoch=1, cancel=True)
+            raise
+        if opening == "exists":
+            return None
+        if opening == "foreign":
+            raise SessionNotFound(f"No session {facts.session_id!r} for this user.", hint="Give the user_id of the session's first turn.")
+        if opening != "opened":
+            raise SessionBusy("Another turn of this session is running.", hint="Wait for it, or use another session.", retry_after=1)
+        live = LiveRun(facts.id, epoch=1, next_seq=1, reserved=BLOCK)
+        live.next_seq = 2
+        live.publish([started])
+        return live
+
+    def set_adrift(self, run_id: str, *, epoch: int, cancel: bool) -> None:
+        """The process does not drive the run, whatever its row says; `cancel` where its caller was told that there is none."""
+        self._adrift[run_id] = _Adrift(epoch, cancel)
+
+    async def let_go(self) -> None:
+        """Leave the runs that are adrift to whoever takes them over. Raises Unavailable."""
+        if not self._adrift:
+            return
+        async with self._db.connection() as connection:
+            for run_id, adrift in list(self._adrift.items()):
+                await queries.let_go(connection, run_id, adrift.epoch, cancel=adrift.cancel)
+                del self._adrift[run_id]
+
+    async def _keep_snapshot(self, agent: ResolvedAgent) -> str:
+        digest, data = snapshot(agent)
+        if digest not in self._snapshots:
+            async with self._db.connection() as connection:
+                await queries.store_snapshot(connection, digest, data)
+            self._snapshots.add(digest)
+        return digest
+
+
+@dataclass(frozen=True, slots=True)
+class _Adrift:
+    epoch: int
+    cancel: bool
+
+
+def _started(facts: RunFacts, request: ChatRequest) -> dict[str, Any]:
+    return {
+        "kind": "chat",
+        "agent_id": facts.agent_id,
+        "session_id": facts.session_id,
+        "user_id": facts.user_id,
+        "model": facts.model,
+        "stream_verbosity": request.stream_verbosity,
+    }
