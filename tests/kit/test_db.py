@@ -183,7 +183,7 @@ async def test_a_database_that_falls_silent_holds_nobody_who_has_given_up(far: D
     await asyncio.gather(ask(far), ask(far))
     line.hold()
     for _ in range(3):
-        given_up = asyncio.create_task(ask(far))
+        given_up = asyncio.ensure_future(ask(far))
         await asyncio.sleep(0.3)
         given_up.cancel()
         # a second for rolling back, another for handing the connection back
