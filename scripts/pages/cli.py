@@ -8,8 +8,8 @@ from typing import Any
 
 import typer.main
 
-import pointsman.cli
 from pages.markdown import code, page, table
+from pointsman.cli import app
 
 INTRODUCTION = """
 Commands that speak to a running gateway find it by `POINTSMAN_URL` and `POINTSMAN_API_KEY`, else by the local data directory. Data goes to
@@ -25,9 +25,8 @@ def pages() -> dict[str, str]:
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Every visible command of `pointsman.cli.app` by its full path, groups before what is in them."""
-    for application in [value for name, value in vars(pointsman.cli).items() if name == "app"]:  # a list: loading commands adds names
-        yield from below("pointsman", typer.main.get_command(application))
+    """Every visible command by its full path, groups before what is in them."""
+    yield from below("pointsman", typer.main.get_command(app))
 
 
 def below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -51,7 +50,8 @@ def spelling(item: Any) -> str:
     """How a parameter is written."""
     if item.opts == [item.name] and not item.opts[0].startswith("-"):
         return code(item.name.upper() if item.required else f"[{item.name.upper()}]")
-    written = ", ".join(code(name) for name in item.opts)
+    value = f" {item.metavar}" if item.metavar else ""
+    written = ", ".join(code(f"{name}{value}") for name in item.opts)
     against = ", ".join(code(name) for name in item.secondary_opts)
     return f"{written} / {against}" if against else written
 

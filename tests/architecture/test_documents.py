@@ -117,6 +117,16 @@ def test_documents_name_only_commands_that_exist() -> None:
     assert named - known == set()
 
 
+def test_documents_name_only_options_that_exist() -> None:
+    sections = re.split(r"^#+ `pointsman (.+)`$", (DOCS / "reference" / "cli.md").read_text(), flags=re.MULTILINE)
+    options = {name: set(re.findall(r"`(--[a-z-]+)", text)) for name, text in zip(sections[1::2], sections[2::2], strict=True)}
+    for path in (*PAGES, *ROOT_PAGES):
+        for first, second, rest in re.findall(r"\bpointsman ([a-z]+)(?: ([a-z]+))?([^`\n]*)", path.read_text()):
+            known = options.get(f"{first} {second}") or options.get(first)
+            if known is not None:
+                assert set(re.findall(r"(?<= )--[a-z-]+", rest)) <= known, f"{path.name}: pointsman {first} {second}{rest}"
+
+
 def test_decisions_are_numbered_and_have_the_same_parts() -> None:
     decisions = sorted((DOCS / "decisions").glob("[0-9]*.md"))
     assert [int(path.name[:4]) for path in decisions] == list(range(1, len(decisions) + 1))

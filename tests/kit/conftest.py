@@ -117,10 +117,24 @@ class Net:
 @pytest.fixture
 async def net() -> AsyncGenerator[Net]:
     names = Names({"public.test": [[PUBLIC]], "internal.test": [[INTERNAL]]})
-    async with AsyncExitStack() as stack:
-        public = await stack.enter_async_context(listening(Listener(PUBLIC)))
-        internal = [await stack.enter_async_context(listening(Listener(host, public.port))) for host in (INTERNAL, "127.0.0.3", "::1")]
+    stack, (public, *internal) = await _on_one_port((PUBLIC, INTERNAL, "127.0.0.3", "::1"))
+    async with stack:
         yield Net(public, internal, names)
+
+
+async def _on_one_port(hosts: Sequence[str]) -> tuple[AsyncExitStack, list[Listener]]:
+    """A listener for each host; the port that is free at the first may be taken at another, by whoever else runs tests here."""
+    for _ in range(20):
+        stack, listeners = AsyncExitStack(), list[Listener]()
+        try:
+            for host in hosts:
+                port = listeners[0].port if listeners else 0
+                listeners.append(await stack.enter_async_context(listening(Listener(host, port))))
+        except OSError:
+            await stack.aclose()
+        else:
+            return stack, listeners
+    raise RuntimeError("no port is free at all of these addresses")
 
 
 @pytest.fixture

@@ -53,11 +53,6 @@ def test_a_server_of_the_operators_own_needs_no_key() -> None:
     bare(providers={"ollama": {"base_url": "http://localhost:1/v1"}}).require_configured("ollama:llama3:8b")
 
 
-def test_a_section_without_address_makes_no_provider() -> None:
-    with pytest.raises(ModelUnknown):
-        bare(providers={"ghost": {"retries": 1}}).require("ghost:m")
-
-
 def test_the_catalogue_says_what_is_configured_and_shows_no_key() -> None:
     settings = Settings(openai_api_key=SecretStr("sk-secret"), providers={"ollama": ProviderSettings(base_url="http://localhost:1/v1")})
     entries = {entry.provider: entry for entry in Models(settings).catalogue()}

@@ -8,8 +8,8 @@ from pointsman.kit.problems import Kind, Problem
 class SessionNotFound(Problem):
     """No session has this id for this tenant and user.
 
-    A session is bound to the `user_id` of its first turn: leave it out or give the same one. An unknown id in a chat starts a
-    new session, so a chat only meets this problem when the session belongs to another user.
+    A session is bound to the `user_id` of its first turn, or to none: later turns give the same one, or none. An unknown id in a chat
+    starts a new session, so a chat only meets this problem when the session was begun otherwise.
     """
 
     kind = Kind.NOT_FOUND
