@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves the folder's own modules unfindable
-
-from access_replicas import Replica, StartReplica, start_replica
-from access_scene import Desk, Line, principal_of
+from tests.access.access_replicas import Replica, StartReplica, start_replica
+from tests.access.access_scene import Desk, Line, principal_of
 
 from pointsman.access.service import KeyService
 from pointsman.kit.db import Database

@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from access_scene import Desk, Line, authenticated
+from tests.access.access_scene import Desk, Line, authenticated
 
 from pointsman.access.authenticate import Authenticator
 from pointsman.access.errors import KeyExpired, Unauthenticated

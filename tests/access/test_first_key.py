@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 
 import pytest
-from access_replicas import StartReplica
-from access_scene import Desk, audited, authenticated
+from tests.access.access_replicas import StartReplica
+from tests.access.access_scene import Desk, audited, authenticated
 
 from pointsman.access.errors import KeyFileUnusable, Unauthenticated
 from pointsman.access.keys import new_key

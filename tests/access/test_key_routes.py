@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
-from access_scene import Desk, authenticated
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
+from tests.access.access_scene import Desk, authenticated
 
 from pointsman.access.routes import router
 from pointsman.access.service import KeyService

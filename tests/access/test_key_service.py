@@ -7,8 +7,8 @@ import datetime as dt
 from datetime import timedelta
 
 import pytest
-from access_scene import Desk, audited, authenticated
 from pydantic import ValidationError
+from tests.access.access_scene import Desk, audited, authenticated
 
 from pointsman.access.errors import (
     KeyExpired,

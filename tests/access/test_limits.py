@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from access_scene import Desk, Line, authenticated, window_of
+from tests.access.access_scene import Desk, Line, authenticated, window_of
 
 from pointsman.access.authenticate import AuthenticatedKey
 from pointsman.access.errors import RateLimited

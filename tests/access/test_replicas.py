@@ -9,8 +9,8 @@ from datetime import timedelta
 from itertools import chain
 
 import pytest
-from access_replicas import StartReplica
-from access_scene import Desk, window_of
+from tests.access.access_replicas import StartReplica
+from tests.access.access_scene import Desk, window_of
 
 from pointsman.kit.db import Connection
 

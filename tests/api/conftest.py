@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import httpx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves the folder's own modules unfindable
-
-from edge_scene import SmallGateway, client_of, make_app, make_key
+from tests.api.edge_scene import SmallGateway, client_of, make_app, make_key
 
 from pointsman.api.app import create_app
 from pointsman.api.door import Door

@@ -1,15 +1,12 @@
-"""A real server over the small slice, as a process: `python edge_process.py DSN DATA_DIR [setting=value …]`; prints its address."""
+"""A real server over the small slice: `python -m tests.api.edge_process DSN DATA_DIR SETTINGS_AS_JSON`; prints its address."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from edge_scene import SmallGateway, make_app
+from tests.api.edge_scene import SmallGateway, make_app
 
 from pointsman.api.server import run, serve
 from pointsman.kit import log

@@ -258,11 +258,12 @@ class Server:
 @asynccontextmanager
 async def serving(dsn: str, folder: Path, **settings: Any) -> AsyncGenerator[Server]:
     log = folder / f"server-{os.urandom(4).hex()}.log"
-    program = str(Path(__file__).parent / "edge_process.py")
-    environment = {**os.environ, "PYTHONPATH": str(Path(pointsman.__file__).parent.parent)}
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root}:{Path(pointsman.__file__).parent.parent}"}
+    arguments = ("-m", "tests.api.edge_process", dsn, str(folder), json.dumps(settings))
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, program, dsn, str(folder), json.dumps(settings), stdout=asyncio.subprocess.PIPE, stderr=errors, env=environment
+            sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=errors, env=environment
         )
     assert process.stdout is not None
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from edge_scene import client_of
+from tests.api.edge_scene import client_of
 
 from pointsman.api.door import Door
 from pointsman.kit.db import Connection

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
-from edge_scene import SmallGateway, client_of, make_app, make_key
+from tests.api.edge_scene import SmallGateway, client_of, make_app, make_key
 from tests.conftest import OPTIONS, cluster_home
 
 from pointsman.kit.db import Database, connect

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 import anyio
 import httpx
 import pytest
-from edge_scene import SmallGateway, client_of, make_app, make_key
+from tests.api.edge_scene import SmallGateway, client_of, make_app, make_key
 
 from pointsman.api.door import Door
 from pointsman.kit.db import Connection, Database

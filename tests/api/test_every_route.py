@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from edge_scene import client_of, make_key
+from tests.api.edge_scene import client_of, make_key
 
 from pointsman.api.app import flatten
 from pointsman.api.door import Door

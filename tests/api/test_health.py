@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import httpx
-from edge_scene import SmallGateway, client_of, make_app
+from tests.api.edge_scene import SmallGateway, client_of, make_app
 
 from pointsman.kit.db import Database
 from pointsman.kit.problems import Problem

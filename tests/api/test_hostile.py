@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_scene import Server, make_key, serving
+from tests.api.edge_scene import Server, make_key, serving
 
 from pointsman.kit.db import Connection
 

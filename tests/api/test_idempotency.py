@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from edge_scene import SmallGateway, client_of, make_app, make_key
+from tests.api.edge_scene import SmallGateway, client_of, make_app, make_key
 
 from pointsman.kit.db import Connection, Database
 from pointsman.settings import Settings

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from edge_scene import SMALL, SmallGateway, routes, ticks
 from fastapi import APIRouter, FastAPI
 from starlette.routing import Mount, Route
+from tests.api.edge_scene import SMALL, SmallGateway, routes, ticks
 
 from pointsman.api.app import create_app
 from pointsman.api.policies import POLICIES, PUBLIC, policy_of, scope

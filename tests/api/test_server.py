@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from edge_scene import Server, make_key, serving
+from tests.api.edge_scene import Server, make_key, serving
 
 from pointsman.kit.db import Connection
 

@@ -42,6 +42,11 @@ def test_every_page_is_in_the_navigation_and_every_entry_exists() -> None:
     assert listed == {path.relative_to(DOCS).as_posix() for path in PAGES}
 
 
+def test_no_page_of_the_site_needs_a_script_from_elsewhere() -> None:
+    """The site's theme fetches what draws such diagrams from a public server when somebody reads them."""
+    assert [path.name for path in PAGES if "```mermaid" in path.read_text()] == []
+
+
 def test_every_direct_dependency_has_its_sentence() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = [line for group in (project["dependencies"], *project["optional-dependencies"].values()) for line in group]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves the folder's own modules unfindable
-
-from cli_scene import CommandLine, Scene, running
+from tests.cli.cli_scene import CommandLine, Scene, running
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Generator
 
-from cli_scene import CommandLine
+from tests.cli.cli_scene import CommandLine
 
 
 class Terminal:

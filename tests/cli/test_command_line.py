@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from cli_scene import CommandLine
+from tests.cli.cli_scene import CommandLine
 
 import pointsman.cli
 from pointsman.api.problems import STATUS

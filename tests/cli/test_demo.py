@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from cli_scene import CommandLine, eventually, postmasters
+from tests.cli.cli_scene import CommandLine, eventually, postmasters
 
 from pointsman.cli.demonstration import example
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from cli_scene import Scene
+from tests.cli.cli_scene import Scene
 
 SCRIPT = [{"text": "One."}, {"tool_calls": [{"name": "current_time"}]}, {"text": "It is late."}]
 

@@ -6,7 +6,7 @@ import signal
 import socket
 from pathlib import Path
 
-from cli_scene import CommandLine, running
+from tests.cli.cli_scene import CommandLine, running
 
 from pointsman.client import Event, PointsmanClient, Transcript
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cli_scene import CommandLine, Scene
-from terminal import terminal
+from tests.cli.cli_scene import CommandLine, Scene
+from tests.cli.terminal import terminal
 
 
 def test_the_admin_key_is_shown_at_the_very_first_start_only(cli: CommandLine, tmp_path: Path) -> None:

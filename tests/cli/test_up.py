@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cli_scene import CommandLine, eventually, postmasters, running, status_of
+from tests.cli.cli_scene import CommandLine, eventually, postmasters, running, status_of
 
 from pointsman.client import PointsmanClient
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from rude_server import BREAK, Answer, answering, frame
+from tests.client.rude_server import BREAK, Answer, answering, frame
 
 from pointsman.client import GatewayUnreachable, PointsmanClient, ProblemResponse, StreamLost, Transcript
 from pointsman.client.streaming import parse

@@ -12,10 +12,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves the folder's own modules unfindable
-
-from embedded_pg_scene import Gateway, Launch, eventually, is_alive, postmasters, python_for_everybody
+from tests.embedded_pg.embedded_pg_scene import Gateway, Launch, eventually, is_alive, postmasters, python_for_everybody
 
 from pointsman.kit.embedded_pg import EmbeddedPostgres
 

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from embedded_pg_scene import (
+from tests.embedded_pg.embedded_pg_scene import (
     NORMAL_UID,
     Launch,
     Refusal,

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
-from embedded_pg_scene import Launch, Refusal, as_user, needs_mounts, needs_root, postmasters, with_mounts
+from tests.embedded_pg.embedded_pg_scene import Launch, Refusal, as_user, needs_mounts, needs_root, postmasters, with_mounts
 
 from pointsman.kit.embedded_pg import diagnose, find_dsn
 

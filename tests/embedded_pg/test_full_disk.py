@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from embedded_pg_scene import Launch, Refusal, eventually, needs_mounts, with_mounts
+from tests.embedded_pg.embedded_pg_scene import Launch, Refusal, eventually, needs_mounts, with_mounts
 
 pytestmark = needs_mounts
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from embedded_pg_scene import SOURCE, Launch, is_alive, needs_root, postmaster, postmasters
+from tests.embedded_pg.embedded_pg_scene import SOURCE, Launch, is_alive, needs_root, postmaster, postmasters
 
 from pointsman.kit.embedded_pg import SERVICE_UIDS, EmbeddedPostgres, diagnose, find_dsn, run_tool
 

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from embedded_pg_scene import Gateway, Launch, eventually, is_alive, postmaster, postmasters
+from tests.embedded_pg.embedded_pg_scene import Gateway, Launch, eventually, is_alive, postmaster, postmasters
 
 
 @pytest.fixture

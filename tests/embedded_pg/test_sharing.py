@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from embedded_pg_scene import Launch, is_alive, postmaster, postmasters
+from tests.embedded_pg.embedded_pg_scene import Launch, is_alive, postmaster, postmasters
 
 
 def test_the_first_to_leave_keeps_the_server_and_the_last_stops_it(data_dir: Path, launch: Launch) -> None:
