@@ -85,7 +85,7 @@ class _Section(BaseModel):
 class DatabaseSettings(_Section):
     """Where PostgreSQL is; without a URL an embedded server is used."""
 
-    url: SecretStr | None = Field(default=None, description="DSN of a PostgreSQL 16+ server with pgvector; unset: the embedded server.")
+    url: SecretStr | None = Field(default=None, description="DSN of a PostgreSQL 16+ server; unset: the embedded server.")
     pool_size: int = Field(default=10, ge=2, le=200, description="Connections in the pool of a process.")
     statement_timeout: Duration = Field(default=timedelta(seconds=30), description="Longest statement.")
 

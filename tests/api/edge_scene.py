@@ -98,6 +98,8 @@ async def fail(how: str, notes: Desk) -> dict[str, Any]:
     match how:
         case "unavailable":
             raise Unavailable("The database is not answering.", retry_after=1)
+        case "deadlock":
+            raise asyncpg.DeadlockDetectedError("deadlock detected")
         case "unique":
             raise asyncpg.UniqueViolationError("duplicate key value: secret-value")
         case "range":

@@ -125,7 +125,8 @@ async def test_a_lease_is_renewed_while_the_request_is_served(gateway: SmallGate
 
 
 @pytest.mark.parametrize(
-    ("how", "status", "kept"), [("defect", 500, False), ("unavailable", 503, False), ("unique", 409, True), ("range", 422, True)]
+    ("how", "status", "kept"),
+    [("defect", 500, False), ("unavailable", 503, False), ("deadlock", 409, False), ("unique", 409, True), ("range", 422, True)],
 )
 async def test_answers_that_may_change_are_not_kept(
     client: httpx.AsyncClient, gateway: SmallGateway, how: str, status: int, kept: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,6 +63,7 @@ class Drive:
         self._position = position
         self._model = facts.model
         self._asked: ModelCall | None = None
+        self._asked_at = 0.0
         self._cut_off = ""
         self._lost: list[Spend] = []
 
@@ -76,7 +78,7 @@ class Drive:
             self._cut_off = interrupted
 
     def asking(self, call: ModelCall) -> None:
-        self._asked = call
+        self._asked, self._asked_at = call, time.monotonic()
         if self._cut_off:
             # The interrupted call reached a model, whose provider will never report it to us.
             self._lost = [Spend(call.models[0], estimate(call, len(self._cut_off)), 0)]
@@ -156,7 +158,8 @@ class Drive:
     def _interrupted(self) -> list[Spend]:
         if self._asked is None:
             return []
-        return [Spend(self._asked.models[0], estimate(self._asked, len(self.partial)), 0)]
+        latency_ms = int((time.monotonic() - self._asked_at) * 1000)
+        return [Spend(self._asked.models[0], estimate(self._asked, len(self.partial)), latency_ms)]
 
     def _count(self, spent: Sequence[Spend]) -> list[UsageRow]:
         rows: list[UsageRow] = []

@@ -142,7 +142,7 @@ async def _ring(settings: Settings, dsn: str) -> list[Finding]:
         return findings
     ring = KeyRing.open(settings.data_dir, settings.keyring.keys)
     if await check_ring(dsn, ring):
-        return [Finding(Level.OK, f"The key ring belongs to the database ({len(ring.fingerprints())} keys).")]
+        return [Finding(Level.OK, f"The key ring belongs to the database (keys: {len(ring.fingerprints())}).")]
     return [Finding(Level.OK, "The key ring can be used; the database has not met it yet.")]
 
 

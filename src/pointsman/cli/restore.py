@@ -172,5 +172,6 @@ async def _say_what_is_missing(settings: Settings, dsn: str) -> None:
         say(f"put the key ring of the backup into {settings.data_dir / RING_FILE} (0600) before: a new one opens nothing")
     else:
         await check_ring(dsn, KeyRing.open(settings.data_dir, settings.keyring.keys))
-    if not (settings.data_dir / "admin-key").exists():
-        say("your keys work as before; if the admin key is lost: `pointsman keys bootstrap --rotate`")
+    say("your keys work as they did when the backup was made; if you have no admin key of it: `pointsman keys bootstrap --rotate`")
+    if (settings.data_dir / "admin-key").exists():
+        say(f"the key in {settings.data_dir / 'admin-key'} may be that of another database: rotate it, too")

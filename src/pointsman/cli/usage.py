@@ -52,6 +52,6 @@ def show_report(report: Any, group_by: str) -> None:
     rows = [{**row, "cost": f"{row['cost']:.6f}"} for row in [*report["items"], total]]
     table(rows, [*groups, *_SUMS], _TITLES)
     if report["total"]["estimated_calls"]:
-        say(f"{report['total']['estimated_calls']} calls are estimated: their provider reported nothing.")
+        say(f"Calls that are estimated, because their provider reported nothing: {report['total']['estimated_calls']}.")
     if report["total"]["unpriced_calls"]:
-        say(f"{report['total']['unpriced_calls']} calls have no known price and are not in the cost.")
+        say(f"Calls without a known price, which are not in the cost: {report['total']['unpriced_calls']}.")

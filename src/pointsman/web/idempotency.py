@@ -221,9 +221,9 @@ class Idempotency:
             except Unavailable:
                 log.warning("idempotency.lease_not_renewed", run_id=attempt.run_id)
 
-    async def finish(self, identity: Identity, attempt: Attempt, status: int, answer: StoredAnswer | None) -> None:
-        """Keep the answer, or free the key for an answer that is never kept."""
-        free = status in _FREED or status >= 500
+    async def finish(self, identity: Identity, attempt: Attempt, status: int, answer: StoredAnswer | None, *, passes: bool = False) -> None:
+        """Keep the answer, or free the key for an answer that is never kept; `passes` where the caller is told to come back."""
+        free = passes or status in _FREED or status >= 500
         sealed = None if free or answer is None else self._ring.encrypt(msgspec.json.encode(answer), str(identity))
         statement = queries.FREE if free else queries.FINISH
         values = () if free else (status, sealed)
@@ -279,7 +279,9 @@ class _Recording:
     async def _ended(self) -> None:
         status, body = self._start["status"], b"".join(self._body)
         kept = [(name.decode(), value.decode("latin-1")) for name, value in self._start["headers"] if name in _KEPT_HEADERS]
-        await self._records.finish(self._identity, self._attempt, status, StoredAnswer(status, kept, body))
+        # A busy session, say: kept for a day, "try again in a second" would be the only answer its caller ever gets.
+        passes = any(name == b"retry-after" for name, _ in self._start["headers"])
+        await self._records.finish(self._identity, self._attempt, status, StoredAnswer(status, kept, body), passes=passes)
         await self._send(self._start)
         await self._send({"type": "http.response.body", "body": body})
 
