@@ -158,10 +158,10 @@ class _SettingsHolder(pydantic.BaseModel):
 def _render(agent: ResolvedAgent, variables: dict[str, Any]) -> str:
     rendered = render(agent.template, variables)
     if rendered.missing:
-        names = ", ".join(rendered.missing)
+        unused = f" No placeholder is called {', '.join(rendered.unused)}." if rendered.unused else ""
         raise VariablesMissing(
-            f"The prompt {agent.prompt_id} needs a value for: {names}.",
-            hint="Send them in `variables`.",
+            f"The prompt {agent.prompt_id} needs a value for: {', '.join(rendered.missing)}.",
+            hint=f"Send them in `variables`.{unused}",
             errors=tuple(FieldError(f"/variables/{name}", "This placeholder of the prompt has no value.") for name in rendered.missing),
             missing=rendered.missing,
             unused=rendered.unused,
