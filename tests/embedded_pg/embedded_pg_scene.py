@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from pointsman.kit.embedded_pg.wheel import site_root
 
+Test = TypeVar("Test", bound=Callable[..., object])
 HERE = Path(__file__).parent
 SOURCE = HERE.parent.parent / "src"
 DRIVER = HERE / "gateway_process.py"
@@ -157,6 +158,15 @@ def mounts_work() -> bool:
     return subprocess.run([*with_mounts("mount -t tmpfs tmpfs /mnt"), "true"], check=False, capture_output=True).returncode == 0
 
 
+def system_test(skip: pytest.MarkDecorator) -> Callable[[Test], Test]:
+    """A mark for tests of `make test-system`, which are skipped with the reason where the machine does not let them run."""
+
+    def marked(test: Test) -> Test:
+        return pytest.mark.system(skip(test))
+
+    return marked
+
+
 @functools.cache
 def python_for_everybody() -> str | None:
     """An interpreter that a normal user can run with our sources and the wheel."""
@@ -169,5 +179,5 @@ def python_for_everybody() -> str | None:
     return None
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-needs_mounts = pytest.mark.skipif(not mounts_work(), reason="needs root and permission to mount")
+needs_root = system_test(pytest.mark.skipif(os.geteuid() != 0, reason="needs root"))
+needs_mounts = system_test(pytest.mark.skipif(not mounts_work(), reason="needs root and permission to mount"))

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 from tests.embedded_pg.embedded_pg_scene import Launch, Refusal, eventually, needs_mounts, with_mounts
 
-pytestmark = needs_mounts
-
 
 def on_a_small_disk(new_dir: Path, megabytes: int) -> list[str]:
     new_dir.mkdir(exist_ok=True)
     return with_mounts(f"mount -t tmpfs -o size={megabytes}m,mode=755 tmpfs {new_dir}")
 
 
+@needs_mounts
 @pytest.mark.parametrize("megabytes", [1, 30])
 def test_a_disk_too_small_for_a_cluster_is_named_and_a_larger_one_then_works(new_dir: Path, launch: Launch, megabytes: int) -> None:
     gateway = launch(new_dir, prefix=on_a_small_disk(new_dir, megabytes))
@@ -29,6 +28,7 @@ def test_a_disk_too_small_for_a_cluster_is_named_and_a_larger_one_then_works(new
     assert gateway.sql("select 1") == "1"
 
 
+@needs_mounts
 def test_a_disk_that_fills_up_costs_no_acknowledged_row_and_the_server_comes_back_with_the_space(new_dir: Path, launch: Launch) -> None:
     gateway = launch(new_dir, prefix=on_a_small_disk(new_dir, 150), max_wal_size="48MB", min_wal_size="32MB")
     gateway.start()
@@ -50,6 +50,7 @@ def test_a_disk_that_fills_up_costs_no_acknowledged_row_and_the_server_comes_bac
     gateway.sql("insert into note values ('and more')")
 
 
+@needs_mounts
 def test_starting_on_a_disk_that_is_full_by_now_says_so(new_dir: Path, launch: Launch) -> None:
     gateway = launch(new_dir, prefix=on_a_small_disk(new_dir, 150))
     gateway.start()
