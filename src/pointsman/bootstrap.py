@@ -49,7 +49,7 @@ from pointsman.usage import cost
 from pointsman.usage import routes as usage_routes
 from pointsman.usage.service import UsageService
 from pointsman.web import idempotency
-from pointsman.web.canary import verify_ring
+from pointsman.web.canary import knows_ring, verify_ring
 from pointsman.web.streams import Flag
 
 log = structlog.get_logger()
@@ -120,10 +120,10 @@ class Gateway:
     async def open(cls, settings: Settings, dsn: str) -> Gateway:
         """Connect to a migrated database. Raises Unavailable, KeyRingUnusable or KeyRingWrong."""
         _register_secrets(settings)
-        keyring = KeyRing.open(settings.data_dir, settings.keyring.keys)
         database = settings.database
         db = await Database.connect(dsn, pool_size=database.pool_size, statement_timeout=database.statement_timeout)
         try:
+            keyring = KeyRing.open(settings.data_dir, settings.keyring.keys, make=not await knows_ring(db))
             await verify_ring(db, keyring)
         except BaseException:
             await db.close()

@@ -81,6 +81,13 @@ def test_a_damaged_ring_is_refused_and_says_where(tmp_path: Path, content: bytes
     assert ring.read_bytes() == content
 
 
+def test_no_ring_is_made_for_a_database_that_has_one(tmp_path: Path) -> None:
+    with pytest.raises(KeyRingWrong) as caught:
+        KeyRing.open(tmp_path, (), make=False)
+    assert "POINTSMAN_KEYRING__KEYS" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_malformed_key_in_the_settings_is_refused_without_being_shown(tmp_path: Path) -> None:
     with pytest.raises(KeyRingUnusable, match="Key 2 of POINTSMAN_KEYRING__KEYS") as caught:
         KeyRing.open(tmp_path, (SecretStr(Fernet.generate_key().decode()), SecretStr("hunter2-hunter2")))

@@ -20,6 +20,7 @@ RING_FILE = "keyring"
 _CANARY = b'"the key ring of this database"'
 _CANARY_IDENTITY = "key_canary/1"
 _SETTING = "POINTSMAN_KEYRING__KEYS"
+_RESTORE = f"Restore the file `{RING_FILE}` of the data directory that belongs to this database, or set {_SETTING} to its keys."
 
 
 class KeyRingUnusable(Problem):
@@ -67,11 +68,16 @@ class KeyRing:
         self._ring = MultiFernet([Fernet(key) for key in self._keys])
 
     @classmethod
-    def open(cls, data_dir: Path, keys: Sequence[SecretStr]) -> KeyRing:
-        """The ring of the settings, else of `data_dir/keyring`, which is made when absent. Raises KeyRingUnusable."""
+    def open(cls, data_dir: Path, keys: Sequence[SecretStr], *, make: bool = True) -> KeyRing:
+        """The ring of the settings, else of `data_dir/keyring`; where there is none, a new one is made.
+
+        Without `make` none is made, since the database has secrets of another ring already: KeyRingWrong. Raises KeyRingUnusable.
+        """
         if keys:
             return _parsed([key.get_secret_value().strip() for key in keys], source=_SETTING)
         path = data_dir / RING_FILE
+        if not make and not path.exists():
+            raise KeyRingWrong(f"There is no key ring at {path}, and this database has secrets of one.", hint=_RESTORE)
         return _parsed(_lines(path), source=str(path))
 
     def encrypt(self, plaintext: bytes, identity: str) -> str:
@@ -117,7 +123,7 @@ class KeyRing:
         if not sound:
             raise KeyRingWrong(
                 f"This ring (fingerprints {', '.join(self.fingerprints())}) did not encrypt the secrets of this database.",
-                hint=f"Restore the file `{RING_FILE}` of the data directory that belongs to this database, or set {_SETTING} to its keys.",
+                hint=_RESTORE,
             )
 
     def fingerprints(self) -> tuple[str, ...]:

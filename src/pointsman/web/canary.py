@@ -6,6 +6,12 @@ from pointsman.kit.crypto import KeyRing
 from pointsman.kit.db import Database
 
 
+async def knows_ring(db: Database) -> bool:
+    """Whether the database belongs to a ring already."""
+    async with db.connection() as connection:
+        return await connection.fetchval("SELECT EXISTS (SELECT FROM key_canary)")
+
+
 async def verify_ring(db: Database, ring: KeyRing) -> None:
     """Check the ring against the database; the first ring that comes is the one. Raises KeyRingWrong."""
     async with db.connection() as connection:
