@@ -73,9 +73,9 @@ async def test_a_revoked_key_is_refused_by_every_replica_within_a_second(dsn: st
     callers = [call(gateway, key["api_key"]) for gateway in gateways]
     assert await statuses(callers, 30) == {200: 30}
     assert (await admin.http.delete(f"/v2/keys/{key['id']}")).status_code == 204
-    revoked = time.monotonic()
-    while await statuses(callers, 3) != {401: 3}:
-        assert time.monotonic() - revoked < 1, "a replica still takes the revoked key"
+    # Whatever is asked from a second on, however long this machine takes to answer it.
+    await asyncio.sleep(1)
+    assert await statuses(callers, 30) == {401: 30}
 
 
 async def test_a_rotated_key_works_beside_its_successor_until_the_overlap_ends(dsn: str, tmp_path: Path, start: Start, call: Call) -> None:
