@@ -189,3 +189,12 @@ async def test_agents_share_a_session_without_seeing_each_others_tools(scene: Sc
         ("user", f"{word} and now"),
     ]
     assert "tools" not in entry["body"]
+
+
+async def test_a_user_may_say_what_our_notes_to_the_model_say(scene: Scene, caller: Caller) -> None:
+    agent, session, word = await caller.agent(), unique("session"), unique("asked")
+    await caller.chat(agent, f"{unique('first')} [[n=3]]", session_id=session)
+    await caller.chat(agent, "Do not answer yet: call the think tool with the next step of your reasoning.", session_id=session)
+    await caller.chat(agent, word, session_id=session)
+    (asked,) = scene.asked(word)
+    assert [message["role"] for message in asked["body"]["messages"] if message["role"] != "system"] == ["user", "assistant"] * 2 + ["user"]

@@ -22,7 +22,7 @@ from pointsman.kit.problems import FieldError
 from pointsman.llm.errors import ModelAttachmentRefused
 from pointsman.llm.models import Models
 from pointsman.llm.options import ModelSettings
-from pointsman.llm.port import AssistantMessage, File, Message, Reasoning, Text, ToolCall, UserMessage
+from pointsman.llm.port import AssistantMessage, File, Message, Reasoning, Text, UserMessage
 from pointsman.prompts.template import render
 from pointsman.sessions import memory, queries
 from pointsman.tools.builtin import MEMORY
@@ -90,7 +90,7 @@ async def read_past(
     answers = 0
     if config.enable_history and config.num_history_runs and not new_session:
         rows = await queries.list_history(connection, tenant=tenant, session_id=session_id, run_id=run_id, runs=config.num_history_runs)
-        history = _history([(row["subject"], row["content"]) for row in rows], agent.agent_id)
+        history = _history([(row["subject"], row["position"], row["content"]) for row in rows], agent.agent_id)
     if config.script is not None and not new_session:
         answers = await queries.count_answers(connection, tenant=tenant, session_id=session_id, run_id=run_id)
     memories: list[memory.Remembered] = []
@@ -200,29 +200,18 @@ def _bad(index: int, message: str) -> AttachmentInvalid:
     return AttachmentInvalid(message, errors=(FieldError(f"/attachments/{index}", message),))
 
 
-def _history(rows: Sequence[tuple[str, str]], agent_id: str) -> tuple[Message, ...]:
+def _history(rows: Sequence[tuple[str, int, str]], agent_id: str) -> tuple[Message, ...]:
     """Earlier turns as the model is shown them: another agent's tools are not this one's, and rejected answers are nobody's."""
-    shown: list[Message] = []
-    for subject, content in rows:
+    kept: list[tuple[str, Message]] = []
+    for subject, position, content in rows:
         message = decode_message(content)
-        if subject != agent_id:
-            message = _spoken(message)
-        if message is None:
-            continue
-        if isinstance(message, UserMessage) and shown and isinstance(shown[-1], AssistantMessage) and _is_note(shown, message):
-            shown.pop()
-            continue
-        shown.append(message)
-    return tuple(shown)
-
-
-def _is_note(shown: list[Message], message: UserMessage) -> bool:
-    """Whether the user's message is our note about the answer before it, rather than the user's next turn."""
-    text = message.parts[0].text if isinstance(message.parts[0], Text) else ""
-    return text.startswith(_NOTES) and not any(isinstance(part, ToolCall) for part in shown[-1].parts)
-
-
-_NOTES = ("Do not answer yet: call the think tool", "Your answer does not match the required schema:")
+        if position and isinstance(message, UserMessage):
+            # The user's own words are the first row of a run; a later one is our note, recorded with the answer that it rejects.
+            kept.pop()
+        else:
+            kept.append((subject, message))
+    shown = (message if subject == agent_id else _spoken(message) for subject, message in kept)
+    return tuple(message for message in shown if message is not None)
 
 
 def _spoken(message: Message) -> Message | None:

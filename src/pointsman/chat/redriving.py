@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pointsman.agents.resolve import ResolvedAgent
+from pointsman.agents.resolve import ResolvedAgent, from_snapshot
 from pointsman.chat.facts import Spent
 from pointsman.chat.planning import decode_message
 from pointsman.kit.db import Connection, Record
@@ -39,7 +39,7 @@ async def read_recorded(connection: Connection, row: Record) -> Recorded:
     data = await run_queries.find_snapshot(connection, row["snapshot"])
     assert data is not None
     return Recorded(
-        agent=msgspec.json.decode(data, type=ResolvedAgent),
+        agent=from_snapshot(data),
         messages=[decode_message(content) for content in await session_queries.list_run_messages(connection, row["id"])],
         spent=_spent(await usage_queries.sum_of_run(connection, row["id"])),
         interrupted=_interrupted_text(await run_queries.list_events(connection, row["id"], 0, rows=100_000)),

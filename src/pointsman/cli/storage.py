@@ -38,11 +38,6 @@ class Storage:
                 f"There is no database in {settings.data_dir}.", hint="`pointsman up` makes one; --data-dir names another directory."
             )
 
-    @property
-    def is_embedded(self) -> bool:
-        """Whether it is ours to start and stop."""
-        return self._embedded is not None
-
     def dsn(self) -> str:
         """The address, once it runs. Raises the Problem that kept it from starting."""
         dsn = self._starting.result() if self._starting else self._url.get_secret_value() if self._url else ""

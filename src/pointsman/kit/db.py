@@ -6,7 +6,7 @@ JSON travels as text, in json and jsonb columns as in those of TEXT: whoever rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Protocol, cast
@@ -45,7 +45,6 @@ class Connection(Protocol):
     async def fetchrow(self, query: str, *args: Any) -> Record | None: ...
     async def fetchval(self, query: str, *args: Any) -> Any: ...
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str: ...  # noqa: ASYNC109 - the driver's own name
-    async def executemany(self, query: str, args: Sequence[Sequence[Any]]) -> None: ...
     def transaction(self) -> AbstractAsyncContextManager[None]: ...
     def is_closed(self) -> bool: ...
     async def close(self, *, timeout: float | None = None) -> None: ...  # noqa: ASYNC109 - as above

@@ -16,11 +16,6 @@ class Bulkhead:
         self._provider = provider
         self._under_way = 0
 
-    @property
-    def under_way(self) -> int:
-        """Calls under way."""
-        return self._under_way
-
     @contextmanager
     def place(self) -> Generator[None]:
         """Hold a place while the call lasts. Raises ModelBusy."""

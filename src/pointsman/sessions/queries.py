@@ -8,7 +8,7 @@ from pointsman.kit.db import Connection, Record
 
 # The newest completed runs come off an index, so the cost does not grow with the session.
 _HISTORY = """
-SELECT r.subject, m.content::text AS content
+SELECT r.subject, m.position, m.content::text AS content
 FROM (
     SELECT id, ordinal, subject FROM runs
     WHERE tenant_id = $1 AND session_id = $2 AND status = 'completed' AND id <> $3

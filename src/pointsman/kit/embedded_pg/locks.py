@@ -34,11 +34,6 @@ class UserLock:
         self._data_dir = data_dir
         self._descriptor: int | None = None
 
-    @property
-    def is_held(self) -> bool:
-        """Whether this is a user."""
-        return self._descriptor is not None
-
     def join(self) -> None:
         """Become a user; only while changing()."""
         if self._descriptor is None:
