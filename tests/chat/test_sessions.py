@@ -198,3 +198,17 @@ async def test_a_user_may_say_what_our_notes_to_the_model_say(scene: Scene, call
     await caller.chat(agent, word, session_id=session)
     (asked,) = scene.asked(word)
     assert [message["role"] for message in asked["body"]["messages"] if message["role"] != "system"] == ["user", "assistant"] * 2 + ["user"]
+
+
+async def test_an_answer_that_was_rejected_and_mended_is_no_history(scene: Scene, caller: Caller) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    script = {"turns": [{"text": "no json"}, {"output": {"n": 7}}, {"output": {"n": 8}}]}
+    agent = await caller.agent(model="scripted:mends", output_schema=schema, script=script)
+    session = unique("session")
+    assert (await caller.chat(agent, "first", session_id=session))["output"] == {"n": 7}
+    other, word = await caller.agent(), unique("asked")
+    await caller.chat(other, word, session_id=session)
+    (asked,) = scene.asked(word)
+    said = [(message["role"], message["content"]) for message in asked["body"]["messages"] if message["role"] != "system"]
+    assert [role for role, _ in said] == ["user", "assistant", "user"]
+    assert "no json" not in str(said)
