@@ -113,7 +113,9 @@ class Gateway:
         ]
         self.services: dict[type, object] = {type(service): service for service in services}
         self.services[Flag] = self.draining
-        self.metrics.watch_pool("database", db.connections_in_use)
+        self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
+        loop = asyncio.get_running_loop()
+        self.metrics.watch_tasks(lambda: len(asyncio.all_tasks(loop)))
         self.metrics.watch_live(runs=live.__len__, streams=replay.followers)
 
     @classmethod

@@ -46,7 +46,8 @@ def test_everything_else_shows_up_under_its_name() -> None:
     metrics.watch_live(runs=lambda: 3, streams=lambda: 2)
     metrics.tokens(100, 7)
     metrics.events_written(40, 0.002)
-    metrics.watch_pool("chat", lambda: 5)
+    metrics.watch_pool("chat", lambda: 5, lambda: 8)
+    metrics.watch_tasks(lambda: 21)
     metrics.usage_ids_used(0.25)
     found = samples(metrics)
     assert found["pointsman_http_rate_limited_total",] == 1
@@ -56,7 +57,10 @@ def test_everything_else_shows_up_under_its_name() -> None:
     assert (found["pointsman_tokens_total", "prompt"], found["pointsman_tokens_total", "completion"]) == (100, 7)
     assert found["pointsman_event_batch_rows_sum",] == 40
     assert found["pointsman_event_batch_seconds_count",] == 1
-    assert found["pointsman_db_connections_used", "chat"] == 5
+    assert (found["pointsman_db_connections_used", "chat"], found["pointsman_db_connections_open", "chat"]) == (5, 8)
+    assert found["pointsman_tasks",] == 21
+    assert found["process_resident_memory_bytes",] > 1_000_000
+    assert found["process_open_fds",] > 0
     assert found["pointsman_token_usage_ids_used_ratio",] == 0.25
 
 

@@ -95,6 +95,10 @@ class Database:
         """Connections that somebody holds right now."""
         return self._pool.get_size() - self._pool.get_idle_size()
 
+    def connections_open(self) -> int:
+        """Connections of the pool, idle ones too."""
+        return self._pool.get_size()
+
     async def close(self) -> None:
         """Close the pool; a connection that does not answer is dropped."""
         try:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
@@ -81,9 +81,13 @@ class Metrics:
             "pointsman_event_batch_seconds", "Length of such a write.", buckets=_WRITE_BUCKETS, registry=registry
         )
         self._pool_used = _Children(Gauge("pointsman_db_connections_used", "Connections in use.", ("pool",), registry=registry), most=10)
+        self._pool_open = _Children(Gauge("pointsman_db_connections_open", "Connections open.", ("pool",), registry=registry), most=10)
+        self._tasks = Gauge("pointsman_tasks", "asyncio tasks of this process, its own loops among them.", registry=registry)
         self._ids_used = Gauge(
             "pointsman_token_usage_ids_used_ratio", "Part of the INTEGER ids of token_usage that is used up.", registry=registry
         )
+        # Memory, processor time, open files and start of the process, under the names that dashboards know.
+        ProcessCollector(registry=registry)
 
     def http(self, route: str, method: str, status: int, seconds: float) -> None:
         """An answered request; `route` is the template ("/v2/agents/{agent_id}"), "none" where no route matched."""
@@ -123,9 +127,14 @@ class Metrics:
         self._batch_rows.observe(rows)
         self._batch_seconds.observe(seconds)
 
-    def watch_pool(self, name: str, used: Callable[[], int]) -> None:
-        """Ask `used` for the connections in use whenever the metrics are read."""
+    def watch_pool(self, name: str, used: Callable[[], int], opened: Callable[[], int]) -> None:
+        """Ask for the connections in use and for those open whenever the metrics are read."""
         self._pool_used(_word(name)).set_function(lambda: float(used()))
+        self._pool_open(_word(name)).set_function(lambda: float(opened()))
+
+    def watch_tasks(self, tasks: Callable[[], int]) -> None:
+        """Ask for the number of asyncio tasks whenever the metrics are read: what grows without load is a leak."""
+        self._tasks.set_function(lambda: float(tasks()))
 
     def usage_ids_used(self, fraction: float) -> None:
         """How much of the id space of token_usage is used up, 0 to 1."""
