@@ -41,6 +41,7 @@ RETURNING {_AGENT}
 _LOCK = f"SELECT {_AGENT} FROM agent_info WHERE id = $1 FOR UPDATE"
 _BOUND = f"SELECT {_AGENT}, {_BINDING} FROM agent_info LEFT JOIN agent_prompts ON agent_id = id"
 _FIND = f"{_BOUND} WHERE id = $1 AND is_active"
+_READ = f"{_BOUND} WHERE id = ANY($1) AND is_active"
 # Containment in the whole of `tags`; text is sought as it stands, so that no character of it has a meaning.
 _LIST = f"""
 {_BOUND}
@@ -106,6 +107,11 @@ async def find_agent(connection: Connection, agent_id: str) -> BoundAgent | None
     """An active agent."""
     row = await connection.fetchrow(_FIND, agent_id)
     return BoundAgent.of(row) if row else None
+
+
+async def read_agents(connection: Connection, agent_ids: Sequence[str]) -> dict[str, BoundAgent]:
+    """Those of them that are active, by id."""
+    return {row["id"]: BoundAgent.of(row) for row in await connection.fetch(_READ, agent_ids)}
 
 
 async def list_agents(

@@ -15,6 +15,7 @@ from pointsman.agents.rows import Agent, BoundAgent
 from pointsman.agents.schemas import AgentCreate, AgentPatch, AgentRead
 from pointsman.audit.service import record
 from pointsman.kit.db import Connection, Database
+from pointsman.kit.group_read import GroupRead
 from pointsman.kit.ids import new_id
 from pointsman.kit.notify import notify
 from pointsman.kit.principal import Principal
@@ -37,6 +38,7 @@ class AgentService:
 
     def __init__(self, db: Database, models: ModelChecks, *, changed: Changed = _nobody, prompt_changed: Changed = _nobody) -> None:
         self._db = db
+        self._reads = GroupRead(db, queries.read_agents)
         self._models = models
         self._changed = changed
         self._prompt_changed = prompt_changed
@@ -54,8 +56,10 @@ class AgentService:
 
     async def require_agent(self, agent_id: str) -> BoundAgent:
         """An active agent. Raises AgentNotFound."""
-        async with self._db.connection() as connection:
-            return await _require(connection, agent_id)
+        bound = await self._reads.find(agent_id)
+        if bound is None:
+            raise not_found(agent_id)
+        return bound
 
     async def list_agents(
         self, *, tags: Sequence[str] = (), q: str | None = None, include_inactive: bool = False, limit: int = 50, cursor: str | None = None

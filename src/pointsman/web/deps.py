@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -15,13 +15,14 @@ PRINCIPAL = "pointsman.principal"
 SERVICES = "pointsman.services"
 
 
-def provided(kind: type[T]) -> Callable[[HTTPConnection], T]:
+def provided(kind: type[T]) -> Callable[[HTTPConnection], Coroutine[Any, Any, T]]:
     """A dependency that yields the process's one instance of `kind`.
 
     Usage: `Prompts = Annotated[PromptService, Depends(provided(PromptService))]`.
     """
 
-    def find(connection: HTTPConnection) -> T:
+    # A coroutine although it awaits nothing: FastAPI sends plain functions through a thread, at the price of half a small answer.
+    async def find(connection: HTTPConnection) -> T:
         return service(connection, kind)
 
     return find
@@ -37,4 +38,8 @@ def caller(connection: HTTPConnection) -> Principal:
     return cast("Principal", connection.scope[PRINCIPAL])
 
 
-Caller = Annotated[Principal, Depends(caller)]
+async def _caller(connection: HTTPConnection) -> Principal:
+    return caller(connection)
+
+
+Caller = Annotated[Principal, Depends(_caller)]
