@@ -102,8 +102,12 @@ check-lock: $(READY) ## requirements.lock covers pyproject.toml, with hashes and
 	@$(BIN)/python scripts/check_lock.py
 
 .PHONY: bench
-bench: $(READY) ## The benchmarks, as ratios against a baseline measured in the same run
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+bench: $(READY) | $(UV) ## The benchmarks beside a floor measured in the same run; ARGS='--only chat-c8 --rounds 1', `--help` lists the rows
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+.PHONY: profile
+profile: $(READY) | $(UV) ## Where the gateway's processor time goes; ARGS='--load stream --duration 10'
+	@$(BIN)/python -m benchmarks.profiler $(ARGS)
 
 .PHONY: docs
 docs: $(READY) ## Write the generated pages, the OpenAPI document and the site

@@ -25,8 +25,9 @@ _ROOT = Path(__file__).resolve().parents[2]
 class Upstream:
     """A running fake upstream."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pid: int) -> None:
         self.port = port
+        self.pid = pid  # of the process that listens
         self.url = f"http://127.0.0.1:{port}"
         self.openai_url = f"{self.url}/v1"  # OpenAI Chat Completions and Responses, and every OpenAI-compatible provider
         self.anthropic_url = self.url
@@ -74,7 +75,7 @@ def start_upstream(*, port: int = 0, procs: int = 1, ledger: bool = True) -> Gen
         line = process.stdout.readline()
         if not line.strip().isdecimal():
             raise RuntimeError(f"the fake upstream did not start: {line!r}")
-        yield Upstream(int(line))
+        yield Upstream(int(line), process.pid)
     finally:
         process.stdin.close()
         try:

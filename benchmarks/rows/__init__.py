@@ -1,0 +1,18 @@
+"""The rows of the report, each a function of the stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.results import Row
+from benchmarks.rows import chats, streams
+from benchmarks.stage import Stage
+
+ROWS: dict[str, Callable[[Stage], Row]] = {
+    "chat-c1": chats.alone,
+    "chat-c8": chats.at_8,
+    "chat-c32": chats.at_32,
+    "stream-c1": streams.alone,
+    "streams-200": streams.two_hundred,
+    "streams-500": streams.five_hundred,
+}
