@@ -101,6 +101,15 @@ check-openapi: $(READY) ## the OpenAPI document is the one in docs/reference
 check-lock: $(READY) ## requirements.lock covers pyproject.toml, with hashes and without addresses (offline)
 	@$(BIN)/python scripts/check_lock.py
 
+.PHONY: faults
+faults: $(READY) ## Faults against real processes: PROGRAM=kills SEED=1 COUNT=200 DURATION=1500; without PROGRAM the small sample of all
+	@$(if $(PROGRAM),$(BIN)/python -m tests.faults.$(PROGRAM) $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) \
+		$(if $(DURATION),--duration $(DURATION)) $(if $(REPORT),--report $(REPORT)) $(ARGS),$(BIN)/python -m tests.faults.sample)
+
+.PHONY: faults-sample
+faults-sample: $(READY) ## The small fixed sample of every fault program, in under three minutes
+	@$(BIN)/python -m tests.faults.sample
+
 .PHONY: bench
 bench: $(READY) | $(UV) ## The benchmarks beside a floor measured in the same run; ARGS='--only chat-c8 --rounds 1', `--help` lists the rows
 	@$(BIN)/python -m benchmarks.run $(ARGS)

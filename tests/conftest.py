@@ -42,7 +42,7 @@ _FOREIGN = ("POINTSMAN_", "OPENAI_", "ANTHROPIC_", "GOOGLE_", "GEMINI_", "PG")
 
 @pytest.hookimpl(tryfirst=True)  # before pytest itself decides where its temporary folders are
 def pytest_configure(config: pytest.Config) -> None:
-    _clear_environment()
+    clear_environment()
     told = getattr(config, "workerinput", None)
     if told is not None:
         config.stash[_RUN] = Path(told["pointsman_run"])
@@ -211,6 +211,13 @@ def cluster_home(otherwise: Path) -> Generator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def clear_environment() -> None:
+    """Before anything of ours reads it."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) or name.lower().endswith("_proxy"):
+            del os.environ[name]
+
+
 def run_aside(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run in a thread and loop of its own: a fixture may be called while the test's loop exists."""
     outcome: Future[T] = Future()
@@ -233,12 +240,6 @@ async def _connected(connection: Connection, name: str) -> list[str]:
     while (rows := await connection.fetch(query, name)) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     return [row["last"] for row in rows]
-
-
-def _clear_environment() -> None:
-    for name in list(os.environ):
-        if name.startswith(_FOREIGN) or name.lower().endswith("_proxy"):
-            del os.environ[name]
 
 
 def _begin_run(config: pytest.Config) -> None:
