@@ -41,7 +41,7 @@ def _head(options: Options, title: str, *, good: bool, seconds: float) -> list[s
         "",
         f"Again: `{command}`",
         "",
-        f"Machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; load at the end {os.getloadavg()[0]:.1f}.",
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; load {os.getloadavg()[0]:.1f}.",
         "",
     ]
 
