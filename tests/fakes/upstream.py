@@ -33,9 +33,9 @@ class Upstream:
         self.anthropic_url = self.url
         self.google_url = self.url
 
-    def ledger(self) -> list[dict[str, Any]]:
-        """What it served, oldest first: see `upstream_server.Entry`."""
-        return self._call("GET", "/_ledger")
+    def ledger(self, *, compact: bool = False) -> list[dict[str, Any]]:
+        """What it served, oldest first: see `upstream_server.Entry`; compact: without bodies and headers."""
+        return self._call("GET", "/_ledger?compact=1" if compact else "/_ledger")
 
     def last(self) -> dict[str, Any]:
         """The newest entry of the ledger."""

@@ -60,6 +60,7 @@ class Plan:
     fault: str = ""
     retry_after: float | None = None
     after: int | None = None  # tokens sent before the fault happens
+    late: int = 0  # 1: the fault happens after the usage, in place of the stream's end
     fail_times: int | None = None  # the fault happens so often for this text, then never again
     message: str = "the fake upstream was told to fail"
     say: str | None = None

@@ -7,13 +7,15 @@
     [[tool=NAME;args={"a":1}]]        a tool call, several are parallel         [[rounds=2]]   so many turns of tool calls
     [[json={"a":1}]]                  the structured answer (else the smallest that fits the schema)
     [[finish=length]]                 or filter
-    [[fault=KIND;after=3;fail_times=2;retry_after=1]]
+    [[fault=KIND;after=3;fail_times=2;retry_after=1]]   [[fault=hang;late=1]]   after the usage, in place of the stream's end
 
 KIND: a status (500, 429, 401, ...), `hang`, `close` and `reset` (before the headers, or after so many tokens), `drip` (bytes without an
 end), `truncate` (ends within a frame), `invalid` and `html` (200 with a body nobody can read), `nousage`, `cut` (a clean end before the
-finish reason), `error` (an error event in the stream, after so many tokens). `fail_times` counts by the last user text.
+finish reason), `error` (an error event in the stream, after so many tokens). `fail_times` counts by the last user text. No faults, but
+odd: `twin` (a stream says its usage twice) and `cumulative` (it says the usage so far beside its tokens, and then the whole).
 
-`GET /_ledger`, `POST /_reset`, `POST /_ctl?itl=20&n=200` (defaults for requests without markers), `GET /_stats`.
+`GET /_ledger[?compact=1]` (compact: without bodies and headers), `POST /_reset`, `POST /_ctl?itl=20&n=200` (defaults for requests without
+markers), `GET /_stats`.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ _ROUTES: tuple[tuple[re.Pattern[str], Wire], ...] = (
 )
 _KEYS = ("authorization", "x-api-key", "x-goog-api-key")
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
+_WHOLE = frozenset({"", "nousage", "twin", "cumulative"})  # what ends as it should
 _MODELS = {"object": "list", "data": [{"id": "fake", "object": "model", "created": 1, "owned_by": "fake"}]}
 
 
@@ -64,6 +67,9 @@ class Entry(msgspec.Struct):
     status: int = 0
     fault: str = ""
     usage: upstream_wires.Reported | None = None
+    reports: list[upstream_wires.Reported] = []  # the usage records that were written out whole, oldest first
+    is_final: bool = False  # the last of them is the whole usage
+    output: int = 0  # tokens that were written out; of a body all, once a byte of it was
     attachments: list[Any] = []
     completed: bool = False
     aborted: bool = False
@@ -154,7 +160,8 @@ class Connection(asyncio.Protocol):
     def _control(self, method: str, path: str, query: str) -> None:
         state = self.state
         if path == "/_ledger":
-            return self._json(200, msgspec.json.encode([_readable(entry) for entry in state.entries]))
+            read = _compact if "compact=1" in query else _readable
+            return self._json(200, msgspec.json.encode([read(entry) for entry in state.entries]))
         if path == "/_stats":
             return self._json(200, msgspec.json.encode({"requests": state.number, "connections": state.connections}))
         if (method, path) == ("POST", "/_reset"):
@@ -189,7 +196,8 @@ class Connection(asyncio.Protocol):
 
     def _play(self, entry: Entry, asked: Asked, plan: Plan) -> None:
         fault = plan.fault
-        if fault.isdecimal() or (fault in {"hang", "close", "reset", "drip", "invalid", "html"} and plan.after is None):
+        amid_the_stream = asked.stream and (plan.after is not None or plan.late)
+        if fault.isdecimal() or (fault in {"hang", "close", "reset", "drip", "invalid", "html"} and not amid_the_stream):
             self._fail(entry, asked, plan)
         elif asked.stream:
             self._stream(entry, asked, plan)
@@ -199,53 +207,83 @@ class Connection(asyncio.Protocol):
     # --- answers
 
     def _whole(self, entry: Entry, asked: Asked, plan: Plan) -> None:
-        if plan.fault in {"error", "close", "reset", "hang", "drip"}:  # asked for amid a stream, which this is not
+        if plan.fault == "error":  # asked for amid a stream, which this is not
             self._fail(entry, asked, plan)
             return
         body: bytes = self._rendered(upstream_wires.whole, entry, asked, plan)
         entry.usage = None if plan.fault == "nousage" else upstream_wires.usage_of(asked, plan)
         if plan.fault == "truncate":
+            entry.status, entry.output = 200, len(plan.tokens())
             self._write(_head(200, len(body)) + body[: len(body) // 2])
             self._close()
             return
-        delay = (plan.ttft + plan.itl * len(plan.tokens())) / 1000
-        self._later(delay, lambda: self._finish(200, body))
+
+        def send() -> None:
+            entry.output = len(plan.tokens())
+            entry.reports = [entry.usage] if entry.usage else []
+            entry.is_final = entry.usage is not None
+            self._finish(200, body)
+
+        self._later((plan.ttft + plan.itl * len(plan.tokens())) / 1000, send)
 
     def _stream(self, entry: Entry, asked: Asked, plan: Plan) -> None:
         entry.status = 200
         frames: upstream_wires.Frames = self._rendered(upstream_wires.streamed, entry, asked, plan)
         entry.usage = None if plan.fault in {"nousage", "cut"} else upstream_wires.usage_of(asked, plan)
-        whole_fault = plan.fault in {"", "nousage"}
-        ticks = frames.ticks if whole_fault or plan.after is None else frames.ticks[: plan.after]
-        if not plan.itl:
-            ticks = [b"".join(ticks)]
-        if whole_fault and not plan.itl and not plan.ttft:
-            self._write(_STREAM_HEAD + _chunk(ticks[0] + frames.tail) + b"0\r\n\r\n")
+        whole = plan.fault in _WHOLE
+        ticks = frames.ticks if whole or plan.after is None else frames.ticks[: plan.after]
+        pieces = [(tick, number) for number, tick in enumerate(ticks, start=1)] if plan.itl else [(b"".join(ticks), len(ticks))]
+        if whole and not plan.itl and not plan.ttft:
+            self._note(frames, len(ticks), len(frames.tail))
+            self._write(_STREAM_HEAD + _chunk(pieces[0][0] + frames.tail) + b"0\r\n\r\n")
             self._done()
             return
         self._write(_STREAM_HEAD)
-        self._tick(ticks, 0, self.loop.time() + plan.ttft / 1000, plan, lambda: self._end_stream(asked, plan, frames))
+        self._tick(frames, pieces, self.loop.time() + plan.ttft / 1000, plan, lambda: self._end_stream(asked, plan, frames))
 
-    def _tick(self, ticks: list[bytes], index: int, due: float, plan: Plan, end: Callable[[], None]) -> None:
-        if index == len(ticks):
+    def _tick(
+        self, frames: upstream_wires.Frames, pieces: list[tuple[bytes, int]], due: float, plan: Plan, end: Callable[[], None]
+    ) -> None:
+        if not pieces:
             end()
             return
 
         def send() -> None:
-            self._write(_chunk(ticks[index]))
-            self._tick(ticks, index + 1, due + plan.itl / 1000, plan, end)
+            data, ticks = pieces[0]
+            self._note(frames, ticks)
+            self._write(_chunk(data))
+            self._tick(frames, pieces[1:], due + plan.itl / 1000, plan, end)
 
         self.timer = self.loop.call_at(due, send)
 
+    def _note(self, frames: upstream_wires.Frames, ticks: int, tail: int = 0) -> None:
+        """So much is written out from here on, if anybody is still there."""
+        if self.entry and self.transport:
+            reports = frames.reported(ticks, tail)
+            self.entry.output = ticks
+            self.entry.reports = [report.usage for report in reports]
+            self.entry.is_final = any(report.is_final for report in reports)
+
     def _end_stream(self, asked: Asked, plan: Plan, frames: upstream_wires.Frames) -> None:
-        if plan.fault in {"", "nousage"}:
+        whole = len(frames.ticks)
+        if plan.fault in _WHOLE:
+            self._note(frames, whole, len(frames.tail))
             self._write(_chunk(frames.tail) + b"0\r\n\r\n")
             self._done()
-        elif plan.fault == "cut":
+            return
+        if plan.late and plan.fault != "truncate":
+            self._note(frames, whole, frames.usage_ends)
+            self._write(_chunk(frames.tail[: frames.usage_ends]))
+        self._break(asked, plan, frames)
+
+    def _break(self, asked: Asked, plan: Plan, frames: upstream_wires.Frames) -> None:
+        if plan.fault == "cut":
             self._write(b"0\r\n\r\n")
             self._done(completed=False)
         elif plan.fault == "truncate":
-            self._write(b"%x\r\n" % (len(frames.tail) + 10) + frames.tail[: len(frames.tail) // 2])
+            half = len(frames.tail) // 2
+            self._note(frames, len(frames.ticks) if plan.after is None else plan.after, half)
+            self._write(b"%x\r\n" % (len(frames.tail) + 10) + frames.tail[:half])
             self._close()
         elif plan.fault == "error":
             self._write(_chunk(upstream_wires.error_frame(asked.wire, plan.message)) + b"0\r\n\r\n")
@@ -353,6 +391,10 @@ def _chunk(data: bytes) -> bytes:
 def _keep_alive(asked: Asked) -> bytes:
     """A piece of a stream that says nothing; Google's SDK knows no comments."""
     return _chunk(b"\r\n" if asked.wire == "google" else b": still here\n\n")
+
+
+def _compact(entry: Entry) -> Entry:
+    return msgspec.structs.replace(entry, body=None, headers=[], key="", attachments=[])
 
 
 def _readable(entry: Entry) -> Entry:

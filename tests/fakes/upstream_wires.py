@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from tests.fakes.upstream_plan import Asked, Json, Plan
@@ -23,21 +23,43 @@ class Reported(msgspec.Struct, frozen=True):
     reasoning_tokens: int
 
 
+class Placed(NamedTuple):
+    """A usage record in a stream: in which tick (one past the last: in the tail), where it ends there, and whether it is the last word."""
+
+    tick: int
+    end: int
+    usage: Reported
+    is_final: bool
+
+
 class Frames:
     """A stream, cut where it may be paced: each tick is a token with whatever has to stand before it."""
 
     def __init__(self) -> None:
         self.ticks: list[bytes] = []
+        self.reports: list[Placed] = []
         self._pending = b""
 
-    def now(self, data: bytes) -> None:
-        """Goes out together with the next token, or with the end."""
+    def now(self, data: bytes, usage: Reported | None = None, *, is_final: bool = True) -> None:
+        """Goes out together with the next token, or with the end; `usage` is what it reports."""
         self._pending += data
+        if usage is not None:
+            self.reports.append(Placed(len(self.ticks), len(self._pending), usage, is_final))
 
-    def tick(self, data: bytes) -> None:
-        """One token."""
-        self.ticks.append(self._pending + data)
+    def tick(self, data: bytes, usage: Reported | None = None) -> None:
+        """One token, which may report the usage so far."""
+        self.now(data, usage, is_final=False)
+        self.ticks.append(self._pending)
         self._pending = b""
+
+    def reported(self, ticks: int, tail: int = 0) -> list[Placed]:
+        """What the first so many ticks report, and so many bytes of the tail."""
+        return [report for report in self.reports if report.tick < ticks or (report.tick == len(self.ticks) and report.end <= tail)]
+
+    @property
+    def usage_ends(self) -> int:
+        """How many bytes of the tail reach up to the end of its last usage record; the whole tail if it has none."""
+        return max((report.end for report in self.reports if report.tick == len(self.ticks)), default=len(self._pending))
 
     @property
     def tail(self) -> bytes:
@@ -57,6 +79,13 @@ def usage_of(asked: Asked, plan: Plan) -> Reported:
         cache_write_tokens=plan.cache_write,
         reasoning_tokens=reasoning,
     )
+
+
+def _so_far(asked: Asked, plan: Plan, tokens: int) -> Reported | None:
+    """The usage that a provider with running counts sends beside a token; others send none."""
+    if plan.fault != "cumulative":
+        return None
+    return msgspec.structs.replace(usage_of(asked, plan), completion_tokens=tokens, reasoning_tokens=min(tokens, plan.think))
 
 
 def text_of(plan: Plan) -> str | None:
@@ -124,10 +153,7 @@ def _event(name: str, value: Json) -> bytes:
 # --- OpenAI Chat Completions
 
 
-def _openai_usage(asked: Asked, plan: Plan) -> Json | None:
-    if plan.fault == "nousage":
-        return None
-    usage = usage_of(asked, plan)
+def _openai_usage(usage: Reported) -> Json:
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -162,8 +188,7 @@ def _openai_body(asked: Asked, plan: Plan, number: int) -> Json:
         "model": asked.model,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _openai_finish(plan)}],
     }
-    usage = _openai_usage(asked, plan)
-    return {**body, "usage": usage} if usage else body
+    return body if plan.fault == "nousage" else {**body, "usage": _openai_usage(usage_of(asked, plan))}
 
 
 def _openai_frames(asked: Asked, plan: Plan, number: int) -> Frames:
@@ -173,21 +198,28 @@ def _openai_frames(asked: Asked, plan: Plan, number: int) -> Frames:
     def chunk(delta: Json, finish: str | None = None) -> bytes:
         return _data({**base, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]})
 
+    def token(delta: Json) -> None:
+        usage = _so_far(asked, plan, len(frames.ticks) + 1)
+        counted: Json = {"usage": _openai_usage(usage)} if usage else {}
+        choice: Json = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
+        frames.tick(_data({**base, "choices": [choice], **counted}), usage)
+
     frames.now(chunk({"role": "assistant", "content": None if plan.calls else "", "refusal": None}))
-    for token in plan.thoughts():
-        frames.tick(chunk({"reasoning_content": token}))
+    for text in plan.thoughts():
+        token({"reasoning_content": text})
     if not plan.calls:
-        for token in plan.tokens():
-            frames.tick(chunk({"content": token}))
+        for text in plan.tokens():
+            token({"content": text})
     for i, (name, args) in enumerate(plan.calls):
         call: Json = {"index": i, "id": f"call_{number}_{i}", "type": "function", "function": {"name": name, "arguments": ""}}
         frames.now(chunk({"tool_calls": [call]}))
         for piece in _pieces(args):
-            frames.tick(chunk({"tool_calls": [{"index": i, "function": {"arguments": piece}}]}))
+            token({"tool_calls": [{"index": i, "function": {"arguments": piece}}]})
     frames.now(chunk({}, _openai_finish(plan)))
-    usage = _openai_usage(asked, plan)
-    if usage and asked.wants_usage:
-        frames.now(_data({**base, "choices": [], "usage": usage}))
+    if plan.fault != "nousage" and asked.wants_usage:
+        usage = usage_of(asked, plan)
+        for _ in range(2 if plan.fault == "twin" else 1):
+            frames.now(_data({**base, "choices": [], "usage": _openai_usage(usage)}), usage)
     frames.now(b"data: [DONE]\n\n")
     return frames
 
@@ -280,7 +312,8 @@ def _responses_frames(asked: Asked, plan: Plan, number: int) -> Frames:
         write = {"reasoning": _responses_reasoning, "function_call": _responses_call, "message": _responses_message}[item["type"]]
         write(frames, sequence, plan, index, item)
     body = _responses_body(asked, plan, number)
-    frames.now(sequence.event(f"response.{body['status']}", response=body))
+    usage = None if plan.fault == "nousage" else usage_of(asked, plan)
+    frames.now(sequence.event(f"response.{body['status']}", response=body), usage)
     return frames
 
 
@@ -365,15 +398,25 @@ def _anthropic_frames(asked: Asked, plan: Plan, number: int) -> Frames:
     start = {**_anthropic_body(asked, plan, number), "content": [], "stop_reason": None}
     if plan.fault != "nousage":
         start["usage"] = {**usage, "output_tokens": 1, "output_tokens_details": None}
-    frames.now(_event("message_start", {"type": "message_start", "message": start}))
+        first = msgspec.structs.replace(usage_of(asked, plan), completion_tokens=1, reasoning_tokens=0)
+    else:
+        first = None
+    frames.now(_event("message_start", {"type": "message_start", "message": start}), first, is_final=False)
     frames.now(_event("ping", {"type": "ping"}))
     for index, block in enumerate(_anthropic_blocks(plan, number)):
         _anthropic_block(frames, plan, index, block)
-    delta: Json = {"type": "message_delta", "delta": {"stop_reason": _anthropic_stop(plan), "stop_sequence": None}}
-    delta["usage"] = {name: usage[name] for name in ("output_tokens", "output_tokens_details") if name in usage}
-    frames.now(_event("message_delta", delta))
+    if plan.fault == "cumulative":
+        half = _so_far(asked, plan, len(frames.ticks) // 2)
+        frames.now(_anthropic_delta(None, {"output_tokens": len(frames.ticks) // 2}), half, is_final=False)
+    counted = {name: usage[name] for name in ("output_tokens", "output_tokens_details") if name in usage}
+    for _ in range(2 if plan.fault == "twin" else 1):
+        frames.now(_anthropic_delta(_anthropic_stop(plan), counted), None if plan.fault == "nousage" else usage_of(asked, plan))
     frames.now(_event("message_stop", {"type": "message_stop"}))
     return frames
+
+
+def _anthropic_delta(stop: str | None, usage: Json) -> bytes:
+    return _event("message_delta", {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None}, "usage": usage})
 
 
 def _anthropic_block(frames: Frames, plan: Plan, index: int, block: Json) -> None:
@@ -402,10 +445,7 @@ def _anthropic_block(frames: Frames, plan: Plan, index: int, block: Json) -> Non
 # --- Google generateContent
 
 
-def _google_usage(asked: Asked, plan: Plan) -> Json | None:
-    if plan.fault == "nousage":
-        return None
-    usage = usage_of(asked, plan)
+def _google_usage(usage: Reported) -> Json:
     return {
         "promptTokenCount": usage.prompt_tokens,
         "cachedContentTokenCount": usage.cached_tokens,
@@ -436,8 +476,7 @@ def _google_shell(asked: Asked, plan: Plan, number: int, parts: list[Json], *, l
         return body
     if finish := _google_finish(plan):
         candidate["finishReason"] = finish
-    usage = _google_usage(asked, plan)
-    return body | ({"usageMetadata": usage} if usage else {})
+    return body if plan.fault == "nousage" else body | {"usageMetadata": _google_usage(usage_of(asked, plan))}
 
 
 def _google_body(asked: Asked, plan: Plan, number: int) -> Json:
@@ -448,12 +487,20 @@ def _google_body(asked: Asked, plan: Plan, number: int) -> Json:
 
 def _google_frames(asked: Asked, plan: Plan, number: int) -> Frames:
     frames = Frames()
-    for token in plan.thoughts():
-        frames.tick(_data(_google_shell(asked, plan, number, [{"text": token, "thought": True}], last=False)))
+
+    def token(parts: list[Json]) -> None:
+        usage = _so_far(asked, plan, len(frames.ticks) + 1)
+        counted: Json = {"usageMetadata": _google_usage(usage)} if usage else {}
+        frames.tick(_data(_google_shell(asked, plan, number, parts, last=False) | counted), usage)
+
+    for text in plan.thoughts():
+        token([{"text": text, "thought": True}])
     if plan.calls:
-        frames.tick(_data(_google_shell(asked, plan, number, _google_calls(plan, number), last=False)))
+        token(_google_calls(plan, number))
     else:
-        for token in plan.tokens():
-            frames.tick(_data(_google_shell(asked, plan, number, [{"text": token}], last=False)))
-    frames.now(_data(_google_shell(asked, plan, number, [{"text": ""}], last=True)))
+        for text in plan.tokens():
+            token([{"text": text}])
+    usage = None if plan.fault == "nousage" else usage_of(asked, plan)
+    for _ in range(2 if plan.fault == "twin" else 1):
+        frames.now(_data(_google_shell(asked, plan, number, [{"text": ""}], last=True)), usage)
     return frames

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import anthropic
+import httpx2
 import openai
 import pytest
 from google import genai
@@ -99,3 +101,21 @@ def test_a_failure_that_passes_happens_so_often_and_no_more(upstream: Upstream) 
                 client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi [[fault=503;fail_times=2]]"}])
         client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi [[fault=503;fail_times=2]]"}])
     assert [entry["status"] for entry in upstream.ledger()] == [503, 503, 200]
+
+
+def test_the_ledger_says_which_usage_was_really_written_out(upstream: Upstream) -> None:
+    """Whole, twice, beside each token, before a break, and never."""
+    markers = ("", "fault=twin", "fault=cumulative", "fault=close;late=1", "fault=close;after=2", "fault=truncate;after=2", "fault=nousage")
+    with openai.OpenAI(base_url=upstream.openai_url, api_key="k", max_retries=0) as client:
+        for marker in markers:
+            asked: Any = [{"role": "user", "content": f"hi [[n=3 itl=1 {marker}]]"}]
+            stream = client.chat.completions.create(model="m", messages=asked, stream=True, stream_options={"include_usage": True})
+            with suppress(openai.APIConnectionError, httpx2.TransportError):
+                for _ in stream:
+                    pass
+    entries = upstream.settled()
+    written = [[record["completion_tokens"] for record in entry["reports"]] for entry in entries]
+    assert written == [[3], [3, 3], [1, 2, 3, 3], [3], [], [], []]
+    assert [entry["is_final"] for entry in entries] == [True, True, True, True, False, False, False]
+    assert [entry["output"] for entry in entries] == [3, 3, 3, 3, 2, 2, 3]
+    assert upstream.ledger(compact=True)[1]["reports"] == entries[1]["reports"]

@@ -22,6 +22,10 @@ class Silence(httpx2.ReadTimeout):
         self.limit: Literal["first_byte", "idle"] = limit
 
 
+class BrokenOff(httpx2.ReadError):
+    """The connection broke within an answer that had begun well: whatever is missing of it, the provider has made it."""
+
+
 def open_client(limits: UpstreamLimits) -> httpx2.AsyncClient:
     """A client whose time limits no SDK can lengthen. Redirects are not followed: a key must not travel to another host."""
     # The bulkhead bounds the calls; the pool must never be where one of them waits.
@@ -57,7 +61,7 @@ class _LimitedTransport(httpx2.AsyncBaseTransport):
         timeouts["read"] = None  # from here on the clock is `_LimitedStream`'s
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         left = self._first_byte - (loop.time() - started)
-        response.stream = _LimitedStream(response.stream, max(left, 0.05), self._idle)
+        response.stream = _LimitedStream(response.stream, max(left, 0.05), self._idle, good=response.is_success)
         return response
 
     async def aclose(self) -> None:
@@ -67,8 +71,9 @@ class _LimitedTransport(httpx2.AsyncBaseTransport):
 class _LimitedStream(httpx2.AsyncByteStream):
     """A body whose first piece must come within `first_byte` and each further one within `idle`."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, first_byte: float, idle: float) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, first_byte: float, idle: float, *, good: bool) -> None:
         self._inner = inner
+        self._good = good
         self._pieces = aiter(inner)
         self._limit = first_byte
         self._idle = idle
@@ -84,6 +89,10 @@ class _LimitedStream(httpx2.AsyncByteStream):
                 piece = await anext(self._pieces)
         except TimeoutError:
             raise Silence(self._name) from None
+        except httpx2.TransportError as error:
+            if not self._good:
+                raise
+            raise BrokenOff(str(error)) from error
         self._limit, self._name = self._idle, "idle"
         return piece
 

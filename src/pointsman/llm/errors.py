@@ -11,9 +11,10 @@ from pointsman.llm.port import Spend, Usage
 class ModelProblem(Problem):
     """A model could not be asked, or did not answer.
 
-    `spent` has what was consumed before it failed; whoever catches the problem records it. `transient` says that the same
-    call may succeed when repeated; `produced` counts the characters of output that came before the failure (None: none);
-    `reported` is the usage that came with the failed answer. The last three are for the retries inside this slice.
+    `spent` has what was consumed before it failed; whoever catches the problem records it. The rest is for the retries inside this
+    slice: `transient` says that the same call may succeed when repeated; `produced` counts the characters of output that came before
+    the failure (None: none); `reported` is the usage that came all the same, `is_estimated` where it was not the last word; `reached`
+    says that the provider had taken the call and may have worked on it, which it will bill whether or not it told us.
     """
 
     transient: ClassVar[bool] = False
@@ -33,6 +34,7 @@ class ModelProblem(Problem):
         self.may_pass = self.transient if transient is None else transient
         self.produced: int | None = None
         self.reported: Usage | None = None
+        self.reached = False
 
 
 class InvalidModelCall(ModelProblem):

@@ -155,17 +155,20 @@ class Models:
         limits = target.provider.limits
         started = time.monotonic()
         patience = Patience(limits, began=began, now=started, models_left=target.models_left)
+        spent: tuple[Spend, ...] = ()
         with self._adapters.bulkhead(target.provider).place():
             while True:
                 attempt = time.monotonic()
                 try:
                     async with asyncio.timeout(limits.total.total_seconds() - (attempt - started)):
                         reply = await target.adapter.complete(target.model, target.call)
-                    return _answer(reply, target, attempt)
+                    return _answer(reply, target, attempt, spent)
                 except TimeoutError:
-                    raise _total(target) from None
-                except ModelProblem as problem:
-                    await _wait_or_raise(problem, patience, target, attempt)
+                    problem = _total(target)
+                except ModelProblem as failed:
+                    problem = failed
+                spent += _cost(problem, target, attempt)
+                await _wait_or_raise(problem, patience, attempt, spent)
 
     async def _stream(self, target: _Target, began: float) -> AsyncGenerator[TextDelta | ReasoningDelta | ModelAnswer]:
         limits = target.provider.limits
@@ -173,6 +176,7 @@ class Models:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limits.total.total_seconds()
         patience = Patience(limits, began=began, now=started, models_left=target.models_left)
+        spent: tuple[Spend, ...] = ()
         with self._adapters.bulkhead(target.provider).place():
             while True:
                 attempt, produced = time.monotonic(), None
@@ -183,16 +187,17 @@ class Models:
                             async with asyncio.timeout_at(deadline):
                                 item = await anext(items)
                             if isinstance(item, Reply):
-                                yield _answer(item, target, attempt)
+                                yield _answer(item, target, attempt, spent)
                                 return
                             produced = (produced or 0) + len(item.text)
                             yield item
                 except TimeoutError:
                     problem = _total(target)
                     problem.produced = produced
-                    await _wait_or_raise(problem, patience, target, attempt)
-                except ModelProblem as problem:
-                    await _wait_or_raise(problem, patience, target, attempt)
+                except ModelProblem as failed:
+                    problem = failed
+                spent += _cost(problem, target, attempt)
+                await _wait_or_raise(problem, patience, attempt, spent)
 
 
 def _refuse_attachments(call: ModelCall, name: str, adapter: Adapter, model: str) -> None:
@@ -211,35 +216,46 @@ def _is_last(call: ModelCall, position: int, problem: ModelProblem) -> bool:
     return position == len(call.models) - 1 or (position == 0 and isinstance(problem, InvalidModelCall))
 
 
-async def _wait_or_raise(problem: ModelProblem, patience: Patience, target: _Target, attempt: float) -> None:
-    """Sleep until the next attempt, or raise the problem with what the attempt cost."""
-    now = time.monotonic()
-    delay = patience.next_delay(problem, attempt_began=attempt, now=now)
-    if delay is not None:
-        await asyncio.sleep(delay)
-        return
-    if problem.produced is not None or problem.reported is not None:
-        exact = problem.reported is not None and problem.produced is None
-        usage = problem.reported if exact and problem.reported else estimate(target.call, problem.produced or 0, problem.reported)
-        problem.spent = (*problem.spent, Spend(target.name, usage, int((now - attempt) * 1000)))
-    raise problem
+async def _wait_or_raise(problem: ModelProblem, patience: Patience, attempt: float, spent: tuple[Spend, ...]) -> None:
+    """Sleep until the next attempt, or raise the problem with what all attempts cost."""
+    delay = patience.next_delay(problem, attempt_began=attempt, now=time.monotonic())
+    if delay is None:
+        problem.spent = spent
+        raise problem
+    await asyncio.sleep(delay)
 
 
-def _answer(reply: Reply, target: _Target, attempt: float) -> ModelAnswer:
+def _cost(problem: ModelProblem, target: _Target, attempt: float) -> tuple[Spend, ...]:
+    """What a failed attempt is billed for: as reported, else by estimate; nothing if it never reached the provider or was refused."""
+    usage, produced = problem.reported, problem.produced
+    if usage is None and produced is None and not problem.reached:
+        return ()
+    if usage is None or usage.is_estimated:
+        usage = estimate(target.call, produced or 0, usage)
+    return (Spend(target.name, usage, _milliseconds_since(attempt)),)
+
+
+def _answer(reply: Reply, target: _Target, attempt: float, spent: tuple[Spend, ...]) -> ModelAnswer:
     usage = reply.usage
     if usage is None:
         produced = sum(len(getattr(part, "text", "")) + len(getattr(part, "args", "")) for part in reply.message.parts)
         usage = estimate(target.call, produced)
-    spend = Spend(target.name, usage, int((time.monotonic() - attempt) * 1000))
-    return ModelAnswer(reply.message, reply.finish_reason, (spend,))
+    spend = Spend(target.name, usage, _milliseconds_since(attempt))
+    return ModelAnswer(reply.message, reply.finish_reason, (*spent, spend))
+
+
+def _milliseconds_since(moment: float) -> int:
+    return int((time.monotonic() - moment) * 1000)
 
 
 def _total(target: _Target) -> ModelTimeout:
     seconds = target.provider.limits.total.total_seconds()
-    return ModelTimeout(
+    problem = ModelTimeout(
         f"{target.name}: The call was not finished within {seconds:g} s.",
         hint=f"{target.provider.variable('total')} sets this limit.",
         limit="total",
         model=target.name,
         transient=False,
     )
+    problem.reached = True
+    return problem

@@ -25,7 +25,7 @@ from pydantic_ai.messages import (
     ToolCallPart,
     ToolCallPartDelta,
 )
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, StreamedResponse
 from pydantic_ai.output import StructuredOutputMode
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
@@ -94,12 +94,13 @@ class SdkAdapter(ABC):
                 model_settings=cast("ModelSettings", self.settings(model, call)),
                 model_request_parameters=to_parameters(call, self._output_mode(made.profile, call)),
             )
-            return self._reply(response, model, call)
+            return self._reply(response, model, call, streamed=False)
         except UPSTREAM_FAILURES as error:
             raise as_problem(error, self.provider, model) from error
 
     async def stream(self, model: str, call: ModelCall) -> AsyncGenerator[TextDelta | ReasoningDelta | Reply]:
         made, progress = self.model(model), _Progress()
+        response: StreamedResponse | None = None
         try:
             async with model_request_stream(
                 made,
@@ -111,10 +112,11 @@ class SdkAdapter(ABC):
                     item = _delta(event, progress)
                     if item is not None:
                         yield item
-                reply = self._reply(response.get(), model, call)
+                reply = self._reply(response.get(), model, call, streamed=True)
         except UPSTREAM_FAILURES as error:
             problem = as_problem(error, self.provider, model)
             problem.produced = progress.characters if progress.began else problem.produced
+            problem.reported = _reported_so_far(response)
             raise problem from error
         yield reply
 
@@ -156,7 +158,7 @@ class SdkAdapter(ABC):
         """Whether the provider takes an output schema beside this call's tools."""
         return True
 
-    def _reply(self, response: ModelResponse, model: str, call: ModelCall) -> Reply:
+    def _reply(self, response: ModelResponse, model: str, call: ModelCall, *, streamed: bool) -> Reply:
         """The answer, if it is one: whole, finished, and not withheld."""
         name = f"{self.provider.name}:{model}"
         message, usage = from_response(response, name), from_usage(response.usage)
@@ -169,7 +171,7 @@ class SdkAdapter(ABC):
             raise _reported(ModelAnswerInvalid(f"{name}: the provider ended the answer with an error ({raw}).", model=name), usage)
         if reason != "content_filter" and (not raw or raw in _UNFINISHED):
             detail = f"{name}: the answer broke off before its finish reason."
-            raise _reported(ModelAnswerInvalid(detail, model=name), usage, produced=_size(message))
+            raise _reported(ModelAnswerInvalid(detail, model=name), _so_far(usage) if streamed else usage, produced=_size(message))
         finish = _FINISHED.get(reason or "stop", "stop")
         if finish == "stop" and any(isinstance(part, ToolCall) for part in message.parts):
             finish = "tool_calls"  # Google and the Responses API say only that the model stopped
@@ -215,9 +217,23 @@ def _thought(text: str, progress: _Progress) -> ReasoningDelta | None:
     return ReasoningDelta(text) if text else None
 
 
+def _reported_so_far(response: StreamedResponse | None) -> Usage | None:
+    """The usage in a stream that failed; before the finish reason it is what the provider had counted by then."""
+    if response is None:
+        return None
+    usage = from_usage(response.usage)
+    raw = (response.provider_details or {}).get("finish_reason")
+    return usage if raw and raw not in _UNFINISHED else _so_far(usage)
+
+
+def _so_far(usage: Usage | None) -> Usage | None:
+    return None if usage is None else msgspec.structs.replace(usage, is_estimated=True)
+
+
 def _reported(problem: ModelProblem, usage: Usage | None, produced: int | None = None) -> ModelProblem:
     problem.reported = usage
     problem.produced = produced
+    problem.reached = True
     return problem
 
 

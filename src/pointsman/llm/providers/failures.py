@@ -9,8 +9,9 @@ import httpx2
 import msgspec
 from pydantic_ai import exceptions as sdk
 
-from pointsman.llm.connections import Silence
+from pointsman.llm.connections import BrokenOff, Silence
 from pointsman.llm.errors import (
+    InvalidModelCall,
     ModelAnswerInvalid,
     ModelContentFiltered,
     ModelCredentials,
@@ -57,10 +58,27 @@ def as_problem(error: Exception, provider: Provider, model: str) -> ModelProblem
     """The problem that an SDK's error amounts to."""
     if isinstance(error, ModelProblem):
         return error
+    problem = _made(error, provider, model)
+    problem.reached = _has_reached(error) and not isinstance(problem, InvalidModelCall)
+    return problem
+
+
+def _has_reached(error: Exception) -> bool:
+    """Whether the provider took the call: it began to answer, or kept the connection and said nothing for as long as it may.
+
+    A connection that broke before the first byte of an answer does not say so: the usual reason is that nobody served it.
+    """
+    if isinstance(error, sdk.ModelHTTPError):
+        return error.in_stream
+    transport = _transport(error)
+    return transport is None or isinstance(transport, Silence | BrokenOff)
+
+
+def _made(error: Exception, provider: Provider, model: str) -> ModelProblem:
     name = f"{provider.name}:{model}"
     if isinstance(error, sdk.ModelHTTPError):
         return _answered(error, provider, name)
-    transport = next((cause for cause in _chain(error) if isinstance(cause, httpx2.TransportError)), None)
+    transport = _transport(error)
     if transport is not None:
         return _unreached(transport, provider, name)
     return _other(error, provider, name)
@@ -82,6 +100,10 @@ def timed_out(provider: Provider, name: str, limit: Literal["connect", "first_by
         model=name,
         transient=may_pass,
     )
+
+
+def _transport(error: Exception) -> httpx2.TransportError | None:
+    return next((cause for cause in _chain(error) if isinstance(cause, httpx2.TransportError)), None)
 
 
 def _unreached(error: httpx2.TransportError, provider: Provider, name: str) -> ModelProblem:

@@ -7,11 +7,12 @@ from typing import Any
 import httpx2
 from openai import AsyncOpenAI, Omit
 from pydantic_ai.models import Model
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel, OpenAIStreamedResponse
 from pydantic_ai.profiles import ModelProfile, merge_profile
 from pydantic_ai.profiles.openai import SAMPLING_PARAMS, OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+from pydantic_ai.usage import RequestUsage
 
 from pointsman.llm.connections import open_client
 from pointsman.llm.names import Provider
@@ -76,11 +77,24 @@ class _OpenAI(SdkAdapter):
         return super().accepts(model, media_type)
 
 
+class _LastUsage(OpenAIStreamedResponse):
+    """Usage that is said twice, or beside each chunk, is a running count: the library would add the records up."""
+
+    def _add_usage(self, usage: RequestUsage, *, reported: bool, cumulative: bool = False) -> None:
+        super()._add_usage(usage, reported=reported, cumulative=reported or cumulative)
+
+
+class _ChatModel(OpenAIChatModel):
+    @property
+    def _streamed_response_cls(self) -> type[OpenAIStreamedResponse]:
+        return _LastUsage
+
+
 class _Chat(_OpenAI):
     def make_model(self, name: str) -> Model[Any]:
         known = self.library_provider.model_profile(name)
         profile: ModelProfile = merge_profile(known, _STRICT, OpenAIModelProfile() if self.provider.built_in else _COMPATIBLE)
-        return OpenAIChatModel(name, provider=self.library_provider, profile=profile)
+        return _ChatModel(name, provider=self.library_provider, profile=profile)
 
 
 class _Responses(_OpenAI):
