@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pointsman.runs.events import MESSAGE_DELTA, RUN_COMPLETED, TOOL_CALLED, Event
 from pointsman.runs.live import BLOCK, LiveRun, LiveRuns
 
-KEPT = 512
+KEPT = 64
 
 
 def live(next_seq: int = 1) -> LiveRun:

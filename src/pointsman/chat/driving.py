@@ -32,6 +32,7 @@ from pointsman.llm.port import (
 from pointsman.runs import events
 from pointsman.runs.events import encode_json
 from pointsman.runs.live import BLOCK, LiveRun
+from pointsman.runs.pace import Pace
 from pointsman.turns.loop import TurnResult, thought_of
 from pointsman.turns.plan import THINK, TurnState
 from pointsman.usage.cost import cost_of
@@ -48,14 +49,24 @@ class Drive:
     """The recorder of one run's turn, and its end."""
 
     def __init__(
-        self, facts: RunFacts, live: LiveRun, journal: Journal, metrics: Metrics, *, state: TurnState, spent: Spent, position: int
+        self,
+        facts: RunFacts,
+        live: LiveRun,
+        pace: Pace,
+        journal: Journal,
+        metrics: Metrics,
+        *,
+        state: TurnState,
+        spent: Spent,
+        position: int,
     ) -> None:
         """Take a run over from its opening or its rows; `position` is the number of message rows it has already."""
         self.facts = facts
         self.live = live
         self.done: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self.cancel_requested = False
-        self.partial = ""  # text of the message at hand, for a run that is cancelled or fails in the middle
+        self._partial: list[str] = []  # text of the message at hand, for a run that is cancelled or fails in the middle
+        self._pace = pace
         self._journal = journal
         self._metrics = metrics
         self.state = state
@@ -85,14 +96,15 @@ class Drive:
             self._cut_off = ""
 
     def text(self, text: str) -> None:
-        self.partial += text
-        self.live.emit(events.MESSAGE_DELTA, {"message": self.state.model_calls, "text": text})
+        self._partial.append(text)
+        self._pace.say(self.live, events.MESSAGE_DELTA, self.state.model_calls, text)
 
     def reasoning(self, text: str) -> None:
-        self.live.emit(events.REASONING_DELTA, {"message": self.state.model_calls, "text": text})
+        self._pace.say(self.live, events.REASONING_DELTA, self.state.model_calls, text)
 
     def reset(self, reason: str) -> None:
-        self.partial = ""
+        self._partial.clear()
+        self._pace.forget(self.live)
         self.live.emit(events.MESSAGE_RESET, {"message": self.state.model_calls, "reason": reason})
 
     async def ready(self) -> None:
@@ -113,7 +125,7 @@ class Drive:
             told += _said(answer.message, self.state.model_calls)
         told += [(events.USAGE_RECORDED, usage.event()) for usage in usages]
         told += [_called(part) for part in answer.message.parts if isinstance(part, ToolCall)]
-        self.partial = ""
+        self._partial.clear()
         await self._enter(messages=messages, usages=usages, told=told)
 
     async def tool_step(self, result: ToolResult) -> None:
@@ -136,7 +148,7 @@ class Drive:
     async def fail(self, problem: Problem) -> None:
         """The turn cannot come to an answer; what was consumed is counted all the same."""
         usages = self._count(problem.spent if isinstance(problem, ModelProblem) else self._interrupted())
-        body = self._answer("failed", self.partial)
+        body = self._answer("failed", "".join(self._partial))
         described = problem.describe()
         told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
         told.append((events.RUN_FAILED, {**_builtins(body), "error": described}))
@@ -145,12 +157,13 @@ class Drive:
     async def cancel(self) -> None:
         """Somebody asked for it; a model call that was under way is counted by estimate, since its provider will not report it."""
         usages = self._count(self._interrupted())
-        body = self._answer("cancelled", self.partial)
+        body = self._answer("cancelled", "".join(self._partial))
         told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
         await self._end("cancelled", body, usages=usages, told=[*told, (events.RUN_CANCELLED, _builtins(body))])
 
     def abandon(self) -> None:
         """Let readers go on from the database."""
+        self._pace.forget(self.live)
         self.live.abandon()
         if not self.done.done():
             self.done.set_result(None)
@@ -159,7 +172,7 @@ class Drive:
         if self._asked is None:
             return []
         latency_ms = int((time.monotonic() - self._asked_at) * 1000)
-        return [Spend(self._asked.models[0], estimate(self._asked, len(self.partial)), latency_ms)]
+        return [Spend(self._asked.models[0], estimate(self._asked, sum(map(len, self._partial))), latency_ms)]
 
     def _count(self, spent: Sequence[Spend]) -> list[UsageRow]:
         rows: list[UsageRow] = []
@@ -234,6 +247,7 @@ class Drive:
                     await asyncio.shield(live.flushing)
                 if live.ended:  # its end was on the way when it was cancelled
                     return
+                self._pace.release(live)
                 new = [live.prepare(type_, payload) for type_, payload in told]
                 sent = live.take_pending()
                 entry = Entry(

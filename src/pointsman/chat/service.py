@@ -30,6 +30,7 @@ from pointsman.llm.models import Models
 from pointsman.runs import queries as run_queries
 from pointsman.runs.errors import RunInterrupted, RunTimedOut, TooManyRuns
 from pointsman.runs.live import BLOCK, LiveRun, LiveRuns
+from pointsman.runs.pace import Pace
 from pointsman.runs.replay import Replay
 from pointsman.sessions import memory
 from pointsman.settings import RunSettings
@@ -67,6 +68,7 @@ class ChatService:
         self._models = models
         self._egress = egress
         self._live = live
+        self._pace = Pace(live)
         self._journal = journal
         self._openings = Openings(db, journal, replica)
         self._replay = replay
@@ -95,7 +97,7 @@ class ChatService:
         live = await self._openings.open(facts, request, prepared)
         if live is None:
             return await self.find_facts(facts.id) or facts
-        drive = Drive(facts, live, self._journal, self._metrics, state=TurnState([prepared.message]), spent=Spent(), position=1)
+        drive = Drive(facts, live, self._pace, self._journal, self._metrics, state=TurnState([prepared.message]), spent=Spent(), position=1)
         self._spawn(drive, self._turn(drive, prepared, new_session=request.session_id is None))
         return facts
 
@@ -125,7 +127,7 @@ class ChatService:
         """Go on with a run that was taken over, from its last recorded step."""
         self._metrics.run_redriven()
         live = LiveRun(row["id"], epoch=row["epoch"], next_seq=row["reserved_seq"] - BLOCK + 1, reserved=row["reserved_seq"])
-        drive = Drive(facts_of(row), live, self._journal, self._metrics, state=TurnState(), spent=Spent(), position=0)
+        drive = Drive(facts_of(row), live, self._pace, self._journal, self._metrics, state=TurnState(), spent=Spent(), position=0)
         self._spawn(drive, self._resumed(drive, row))
 
     def cancel(self, run_id: str | None) -> None:

@@ -41,10 +41,11 @@ class DeltaWriter:
         self._commits: GroupCommit[_Rows, None] = GroupCommit(db, _write, name="deltas")
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Write whenever something was emitted, at most once an interval, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._commits.run())
             while True:
+                await self._live.pending.wait()
                 await asyncio.sleep(self._interval)
                 await self.flush()
 
@@ -54,6 +55,7 @@ class DeltaWriter:
             await self._flush()
 
     async def _flush(self) -> None:
+        self._live.pending.clear()
         rows: _Rows = [(run, run.take_pending()) for run in self._live if run.has_pending]
         if not rows:
             return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pointsman.runs.events import TERMINAL, Event, encode
 
 BLOCK = 1024  # event ids reserved at a time
-_KEPT = 512  # stored events that stay in memory for readers who are nearly up to date
+_KEPT = 64  # stored events that stay in memory for readers who are nearly up to date
 
 
 class LiveRun:
@@ -22,16 +22,18 @@ class LiveRun:
     __slots__ = (
         "_base",
         "_buffer",
-        "_changed",
         "_pending",
         "_stored",
+        "_waiters",
         "abandoned",
         "ended",
         "epoch",
         "flushing",
         "next_seq",
+        "noted",
         "reserved",
         "run_id",
+        "said_at",
         "step_lock",
     )
 
@@ -42,13 +44,15 @@ class LiveRun:
         self.reserved = reserved
         self.ended = False
         self.abandoned = False
+        self.said_at = 0.0  # by the loop's clock, kept by `Pace`
         self.flushing: asyncio.Future[None] | None = None
         self.step_lock = asyncio.Lock()
+        self.noted: Callable[[], None] | None = None  # told when something waits to be stored
         self._pending: list[Event] = []
         self._buffer: list[Event] = []
         self._base = next_seq  # the first id that may be in the buffer
         self._stored = next_seq - 1  # every id up to this is durable
-        self._changed: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def base(self) -> int:
@@ -65,6 +69,8 @@ class LiveRun:
         event = self.prepare(type_, payload)
         self._pending.append(event)
         self._buffer.append(event)
+        if self.noted is not None:
+            self.noted()
         self._wake()
 
     def prepare(self, type_: str, payload: dict[str, Any]) -> Event:
@@ -89,6 +95,8 @@ class LiveRun:
     def give_back(self, events: list[Event]) -> None:
         """Storing failed; they are first in line again."""
         self._pending[:0] = events
+        if self.noted is not None:
+            self.noted()
 
     def stored(self, last_seq: int) -> None:
         """Everything up to this id is durable, so old events may leave memory."""
@@ -120,13 +128,15 @@ class LiveRun:
 
     async def changed(self) -> None:
         """Wait for the next event."""
-        if self._changed is None or self._changed.done():
-            self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._changed)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
 
     def _wake(self) -> None:
-        if self._changed is not None and not self._changed.done():
-            self._changed.set_result(None)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():  # else its reader has left
+                waiter.set_result(None)
 
 
 class LiveRuns:
@@ -134,6 +144,7 @@ class LiveRuns:
 
     def __init__(self) -> None:
         self._runs: dict[str, LiveRun] = {}
+        self.pending = asyncio.Event()  # set while something may wait to be stored
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -143,6 +154,9 @@ class LiveRuns:
 
     def add(self, run: LiveRun) -> None:
         self._runs[run.run_id] = run
+        run.noted = self.pending.set
+        if run.has_pending:
+            self.pending.set()
 
     def remove(self, run: LiveRun) -> None:
         if self._runs.get(run.run_id) is run:

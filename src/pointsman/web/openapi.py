@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
@@ -62,3 +65,15 @@ class DescribedRoute(Route):
         # Starlette adds HEAD to GET; the edge serves HEAD itself, for every route alike.
         self.methods = {method}
         self.operation = operation
+        if inspect.iscoroutinefunction(endpoint):
+            self.app = _answering(endpoint)
+
+
+def _answering(endpoint: Callable[..., Awaitable[Any]]) -> ASGIApp:
+    """Without Starlette's own exception handling around each message that is sent: the edge has that once for all."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response: ASGIApp = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
