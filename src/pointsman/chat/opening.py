@@ -19,6 +19,7 @@ from pointsman.runs.live import BLOCK, LiveRun
 from pointsman.sessions.errors import SessionBusy, SessionNotFound
 
 _PATIENCE = 3.0
+_SNAPSHOTS_KNOWN = 10_000
 
 
 class Openings:
@@ -29,7 +30,7 @@ class Openings:
         self._journal = journal
         self._replica = replica
         self._adrift: dict[str, _Adrift] = {}
-        self._snapshots: set[str] = set()
+        self._snapshots: dict[str, None] = {}  # hashes that are stored, in the order they were met
 
     async def open(self, facts: RunFacts, request: ChatRequest, prepared: Prepared) -> LiveRun | None:
         """The run, to be driven here; None when a request that was repeated has opened it elsewhere at the same time.
@@ -89,7 +90,9 @@ class Openings:
         if digest not in self._snapshots:
             async with self._db.connection() as connection:
                 await queries.store_snapshot(connection, digest, data)
-            self._snapshots.add(digest)
+            if len(self._snapshots) >= _SNAPSHOTS_KNOWN:
+                del self._snapshots[next(iter(self._snapshots))]
+            self._snapshots[digest] = None
         return digest
 
 

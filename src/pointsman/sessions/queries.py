@@ -79,13 +79,14 @@ async def find_session(connection: Connection, tenant: str, session_id: str) -> 
 
 
 async def list_messages(connection: Connection, *, tenant: str, session_id: str, after: tuple[int, int] | None, limit: int) -> list[Record]:
-    """Oldest first, with the run each belongs to."""
+    """Oldest first, with the run each belongs to; the first condition on the ordinal is the one that an index can begin at."""
     ordinal, position = after or (None, None)
     return await connection.fetch(
         """
         SELECT m.run_id, m.position, m.role, m.content::text AS content, m.created_at, r.ordinal, r.status, r.subject
         FROM runs r JOIN messages m ON m.run_id = r.id
-        WHERE r.tenant_id = $1 AND r.session_id = $2 AND ($3::bigint IS NULL OR (r.ordinal, m.position) > ($3, $4::int))
+        WHERE r.tenant_id = $1 AND r.session_id = $2 AND r.ordinal >= coalesce($3::bigint, 0)
+          AND ($3 IS NULL OR (r.ordinal, m.position) > ($3, $4::int))
         ORDER BY r.ordinal, m.position LIMIT $5
         """,
         tenant,
