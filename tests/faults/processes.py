@@ -1,0 +1,48 @@
+"""What the kernel says of processes: memory, open files, arguments, environment and descendants; from /proc, so Linux only."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Held(NamedTuple):
+    """What a process holds: memory in KB (`pss` counts what is shared by its share) and open files."""
+
+    rss: int
+    pss: int
+    files: int
+
+
+def held(pid: int) -> Held:
+    """What it holds now. Raises OSError when it is gone."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    sizes = {name: int(size.split()[0]) for name, _, size in (line.partition(":") for line in lines)}
+    return Held(sizes["Rss"], sizes["Pss"], sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def descendants(pid: int) -> list[int]:
+    """Its children and theirs, as far as they still live."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
+def command_line(pid: int) -> bytes:
+    """Its arguments, each ended by NUL; nothing when it is gone."""
+    return _content(pid, "cmdline")
+
+
+def environment(pid: int) -> bytes:
+    """The variables that it was started with, each ended by NUL; nothing when it is gone."""
+    return _content(pid, "environ")
+
+
+def _content(pid: int, name: str) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    return b""
