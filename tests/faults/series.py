@@ -11,7 +11,7 @@ Point = tuple[float, float]
 
 @dataclass
 class Series:
-    """One quantity: points of seconds and values, in the order of time."""
+    """One quantity: points of a time (or a count) and a value, in order."""
 
     name: str
     unit: str
@@ -25,9 +25,14 @@ class Series:
         return Series(self.name, self.unit, [point for point in self.points if point[0] >= at])
 
     @property
+    def slope(self) -> float:
+        """How much it grows by the unit of the points' first number, by least squares."""
+        return slope(self.points)
+
+    @property
     def per_hour(self) -> float:
-        """How much it grows in an hour, by least squares."""
-        return slope(self.points) * 3600
+        """The same where the points' first number is in seconds."""
+        return self.slope * 3600
 
     @property
     def growth(self) -> float:
