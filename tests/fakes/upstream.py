@@ -41,14 +41,18 @@ class Upstream:
         """The newest entry of the ledger."""
         return self.ledger()[-1]
 
-    def settled(self, *, within: float = 5.0) -> list[dict[str, Any]]:
+    def settled(self, *, within: float = 5.0, compact: bool = False) -> list[dict[str, Any]]:
         """The ledger once every request in it ended, completed or not."""
         deadline = time.monotonic() + within
-        while any(entry["status"] in {0, 200} and not (entry["completed"] or entry["aborted"]) for entry in self.ledger()):
+        while any(entry["status"] in {0, 200} and not (entry["completed"] or entry["aborted"]) for entry in self.ledger(compact=True)):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.02)
-        return self.ledger()
+        return self.ledger(compact=compact)
+
+    def take(self) -> list[dict[str, Any]]:
+        """What has ended, compact; it leaves the ledger, which holds no more than the newest 20,000."""
+        return self._call("GET", "/_ledger?compact=1&take=1")
 
     def reset(self) -> None:
         """Forget the ledger, the failures counted and the defaults set."""

@@ -14,8 +14,8 @@ end), `truncate` (ends within a frame), `invalid` and `html` (200 with a body no
 finish reason), `error` (an error event in the stream, after so many tokens). `fail_times` counts by the last user text. No faults, but
 odd: `twin` (a stream says its usage twice) and `cumulative` (it says the usage so far beside its tokens, and then the whole).
 
-`GET /_ledger[?compact=1]` (compact: without bodies and headers), `POST /_reset`, `POST /_ctl?itl=20&n=200` (defaults for requests without
-markers), `GET /_stats`.
+`GET /_ledger[?compact=1&take=1]` (compact: without bodies and headers; take: what has ended, which leaves the ledger), `POST /_reset`,
+`POST /_ctl?itl=20&n=200` (defaults for requests without markers), `GET /_stats`.
 """
 
 from __future__ import annotations
@@ -86,6 +86,12 @@ class State:
         self.rendered: dict[tuple[object, ...], Any] = {}
         self.number = 0
         self.connections = 0
+
+    def take_ended(self) -> list[Entry]:
+        ended = [entry for entry in self.entries if entry.completed or entry.aborted or entry.status >= 400]
+        left = {id(entry) for entry in ended}
+        self.entries = deque((entry for entry in self.entries if id(entry) not in left), maxlen=self.entries.maxlen)
+        return ended
 
     def reset(self) -> None:
         self.entries.clear()
@@ -161,7 +167,8 @@ class Connection(asyncio.Protocol):
         state = self.state
         if path == "/_ledger":
             read = _compact if "compact=1" in query else _readable
-            return self._json(200, msgspec.json.encode([read(entry) for entry in state.entries]))
+            entries = state.take_ended() if "take=1" in query else state.entries
+            return self._json(200, msgspec.json.encode([read(entry) for entry in entries]))
         if path == "/_stats":
             return self._json(200, msgspec.json.encode({"requests": state.number, "connections": state.connections}))
         if (method, path) == ("POST", "/_reset"):

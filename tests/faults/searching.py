@@ -12,12 +12,13 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 _SHORTEST = 6  # what is shorter stands in every file by chance
+_GONE = "No such file or directory"
 _CUT = 16  # so many characters of a secret's beginning or end are as good as found
 
 
@@ -27,6 +28,9 @@ class Found(NamedTuple):
     name: str
     form: str
     path: Path
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.form}) in {self.path}"
 
 
 def forms(value: str) -> dict[str, bytes]:
@@ -52,19 +56,24 @@ def forms(value: str) -> dict[str, bytes]:
     return {name: form for name, form in named.items() if len(form) >= _SHORTEST and not (form in seen or seen.add(form))}
 
 
-def search(paths: Iterable[Path], secrets: Mapping[str, str]) -> list[Found]:
+def search(paths: Sequence[Path], secrets: Mapping[str, str]) -> list[Found]:
     """Every secret in these files and folders; `secrets` are values by name.
 
-    Raises ValueError for a secret that is too short to be told from chance, and RuntimeError when something could not be read.
+    Raises ValueError for a secret that is too short to be told from chance, and OSError when something could not be read.
     """
     names = dict(_needles(secrets))
+    if not paths:  # grep would take that for the folder it is started in
+        return []
+    if absent := [path for path in paths if not path.exists()]:
+        raise FileNotFoundError(f"cannot be searched: {absent}")
     with tempfile.NamedTemporaryFile() as patterns:
         patterns.write(b"\n".join(names))
         patterns.flush()
         argv = [_grep(), "-aoFrHZ", "-f", patterns.name, "--", *map(str, paths)]
         done = subprocess.run(argv, capture_output=True, env={"LC_ALL": "C"}, check=False)
-    if done.returncode > 1:
-        raise RuntimeError(f"the search failed: {done.stderr.decode(errors='replace')[:2000]}")
+    # Below a folder that is in use files come and go; whatever else grep complains of was not searched.
+    if unread := [line for line in done.stderr.decode(errors="replace").splitlines() if not line.endswith(_GONE)]:
+        raise OSError(f"could not be searched: {unread[:10]}")
     return sorted({Found(*names[match], path) for path, match in _matches(done.stdout)})
 
 

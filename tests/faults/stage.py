@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tests.conftest import cluster_home
 from tests.e2e.gateways import FAKE_KEYS, KEYRING, GatewayProcess, admin_key, start_gateway
 from tests.fakes.upstream import Upstream, start_upstream
 from tests.faults import collecting
+from tests.faults.answers import Answers
 from tests.faults.clients import Client
 from tests.faults.evidence import RECORD
 from tests.faults.options import Options
@@ -57,7 +58,15 @@ class Stage:
     """What a program plays on; open it with `opened`."""
 
     def __init__(
-        self, options: Options, *, folder: Path, database: EmbeddedPostgres, home: Path, upstream: Upstream, http: httpx.AsyncClient
+        self,
+        options: Options,
+        *,
+        folder: Path,
+        database: EmbeddedPostgres,
+        home: Path,
+        upstream: Upstream,
+        http: httpx.AsyncClient,
+        answers: Answers,
     ) -> None:
         self.options = options
         self.folder = folder  # logs and data directories of the replicas
@@ -66,10 +75,13 @@ class Stage:
         self.dsn = database.dsn
         self.upstream = upstream
         self.http = http
+        self.answers = answers
+        self.taken: list[dict[str, Any]] = []  # from the upstream's ledger by `take_ledger`
         self.record = Record(options.report / RECORD)
         self.chance: random.Random = options.chance
         self.replicas: list[Replica] = []
         self.secrets: dict[str, str] = {}
+        self.places: dict[str, list[Path]] = {}  # of the program's own, to be searched for secrets with all the others
         self._deadline = time.monotonic() + options.duration
         self._variables: dict[str, str] = {}
 
@@ -116,12 +128,14 @@ class Stage:
     async def kill_database(self, outage: float) -> None:
         """`kill -9` of PostgreSQL; it is started again after so many seconds. The fault is noted from kill to answer."""
         began = time.time()
-        os.kill(self._postmaster(), signal.SIGKILL)
+        os.kill(self.postmaster, signal.SIGKILL)
         await asyncio.sleep(outage)
         await asyncio.to_thread(self.database.start)
         self.record.fault("database.away", began, detail=f"{outage:g} s")
 
-    def _postmaster(self) -> int:
+    @property
+    def postmaster(self) -> int:
+        """The process id of PostgreSQL."""
         (file,) = self.database_home.resolve().rglob("postmaster.pid")
         return int(file.read_text().split("\n", 1)[0])
 
@@ -166,6 +180,10 @@ class Stage:
             await connection.close()
         return True
 
+    async def take_ledger(self) -> None:
+        """Keep what is in the upstream's ledger before it is full; for programs that make more than 20,000 calls."""
+        self.taken += await asyncio.to_thread(self.upstream.take)
+
     async def collect(self) -> None:
         """Leave the ledger, the database and what was found of secrets beside the record, for the checker."""
         await collecting.collect(self)
@@ -191,9 +209,10 @@ async def opened(options: Options, *, replicas: int = 2, variables: dict[str, st
         home = stack.enter_context(cluster_home(folder))
         database = stack.enter_context(_running_database(home))
         upstream = stack.enter_context(start_upstream())
-        http = await stack.enter_async_context(_http())
-        stage = Stage(options, folder=folder / "gateways", database=database, home=home, upstream=upstream, http=http)
-        stage.folder.mkdir()
+        (folder / "gateways").mkdir()
+        answers = stack.enter_context(closing(Answers(folder / "gateways" / "answers")))
+        http = await stack.enter_async_context(_http(answers))
+        stage = Stage(options, folder=folder / "gateways", database=database, home=home, upstream=upstream, http=http, answers=answers)
         stack.callback(stage.record.close)
         stack.callback(lambda: [replica.process.stop() for replica in stage.replicas])
         await stage._prepare(replicas, variables or {})
@@ -210,7 +229,8 @@ def _running_database(home: Path) -> Generator[EmbeddedPostgres]:
         database.stop()
 
 
-def _http() -> httpx.AsyncClient:
+def _http(answers: Answers) -> httpx.AsyncClient:
     """For all clients: a connection may be kept for the next call, as a client library would."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
-    return httpx.AsyncClient(timeout=httpx.Timeout(60, connect=5), trust_env=False, limits=limits, verify=False)
+    timeout = httpx.Timeout(60, connect=5)
+    return httpx.AsyncClient(timeout=timeout, trust_env=False, limits=limits, verify=False, event_hooks={"response": [answers]})

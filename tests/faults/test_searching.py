@@ -59,6 +59,12 @@ def test_a_secret_too_short_to_be_told_from_chance_is_refused(tmp_path: Path) ->
         search([tmp_path], {"pin": "1234"})
 
 
+def test_no_file_is_no_search_of_the_folder_we_are_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text(PLAIN)
+    monkeypatch.chdir(tmp_path)
+    assert search([], {"admin key": PLAIN}) == []
+
+
 def test_what_cannot_be_read_is_no_clean_place(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="failed"):
+    with pytest.raises(FileNotFoundError, match="cannot be searched"):
         search([tmp_path / "absent"], {"key": SECRET})

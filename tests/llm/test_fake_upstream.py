@@ -119,3 +119,12 @@ def test_the_ledger_says_which_usage_was_really_written_out(upstream: Upstream) 
     assert [entry["is_final"] for entry in entries] == [True, True, True, True, False, False, False]
     assert [entry["output"] for entry in entries] == [3, 3, 3, 3, 2, 2, 3]
     assert upstream.ledger(compact=True)[1]["reports"] == entries[1]["reports"]
+
+
+def test_what_was_taken_from_the_ledger_is_in_it_no_more(upstream: Upstream) -> None:
+    with openai.OpenAI(base_url=upstream.openai_url, api_key="k", max_retries=0) as client:
+        for text in ("one", "two"):
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": text}])
+        assert [entry["text"] for entry in upstream.take()] == ["one", "two"]
+        client.chat.completions.create(model="m", messages=[{"role": "user", "content": "three"}])
+    assert [entry["text"] for entry in upstream.ledger()] == ["three"]

@@ -1,4 +1,4 @@
-"""G12: none of the secrets in use was found anywhere; the search itself is `tests.faults.secrets`."""
+"""G12: none of the secrets in use was found anywhere; the search itself is `tests.faults.places`."""
 
 from __future__ import annotations
 
