@@ -84,7 +84,7 @@ class Tape:
         self.told: list[tuple[str, str]] = []
         self._steps_left = crash_after
 
-    def asking(self, call: ModelCall) -> None:
+    async def asking(self, call: ModelCall) -> None:
         self.told.append(("asking", call.models[0]))
 
     def text(self, text: str) -> None:

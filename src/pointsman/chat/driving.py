@@ -75,25 +75,39 @@ class Drive:
         self._model = facts.model
         self._asked: ModelCall | None = None
         self._asked_at = 0.0
-        self._cut_off = ""
-        self._lost: list[Spend] = []
+        self._cut_off: str | None = None
+        self._end_instead: Problem | asyncio.CancelledError | None = None
 
-    def resume(self, messages: list[Message], spent: Spent, model: str, *, interrupted: str) -> None:
-        """Go on from recorded messages; `interrupted` is text of a message whose model call was cut off, which is void now."""
+    def resume(
+        self,
+        messages: list[Message],
+        spent: Spent,
+        model: str,
+        *,
+        interrupted: str | None,
+        end_instead: Problem | asyncio.CancelledError | None,
+    ) -> None:
+        """Go on from recorded messages, `interrupted` being what had been sent of a message, which is void now; None: nobody drove the run.
+
+        With `end_instead` the run is only taken over to be ended: that is raised in place of asking a model again.
+        """
         self.state.messages = messages
         self._spent = spent
         self._position = len(messages)
         self._model = model
         self.reset("the replica that drove the run died")
-        if interrupted:
-            self._cut_off = interrupted
+        if self.state.pending_calls():  # it died amid tools, not while a model was asked
+            if end_instead is not None:
+                raise end_instead
+        else:
+            self._cut_off, self._end_instead = interrupted, end_instead
 
-    def asking(self, call: ModelCall) -> None:
+    async def asking(self, call: ModelCall) -> None:
+        if self._cut_off is not None:
+            await self._count_cut_off(call, self._cut_off)
+        if self._end_instead is not None:
+            raise self._end_instead
         self._asked, self._asked_at = call, time.monotonic()
-        if self._cut_off:
-            # The interrupted call reached a model, whose provider will never report it to us.
-            self._lost = [Spend(call.models[0], estimate(call, len(self._cut_off)), 0)]
-            self._cut_off = ""
 
     def text(self, text: str) -> None:
         self._partial.append(text)
@@ -174,10 +188,19 @@ class Drive:
         latency_ms = int((time.monotonic() - self._asked_at) * 1000)
         return [Spend(self._asked.models[0], estimate(self._asked, sum(map(len, self._partial))), latency_ms)]
 
+    async def _count_cut_off(self, call: ModelCall, text: str) -> None:
+        """Record by estimate the call amid which the run's former replica died, whose provider will never report it to us.
+
+        At once, and also where no text of it was stored: whoever takes the run over next sees only what is recorded. A replica that
+        died in the instant between its last record and the call is counted one call too many; that errs to the side of the bill.
+        """
+        self._cut_off = None
+        usages = self._count([Spend(call.models[0], estimate(call, len(text)), 0)])
+        await self._enter(usages=usages, told=[(events.USAGE_RECORDED, usage.event()) for usage in usages])
+
     def _count(self, spent: Sequence[Spend]) -> list[UsageRow]:
         rows: list[UsageRow] = []
-        lost, self._lost = self._lost, []
-        for spend in (*lost, *spent):
+        for spend in spent:
             facts, cost = self.facts, cost_of(spend.model, spend.usage)
             rows.append(
                 UsageRow(

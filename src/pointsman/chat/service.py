@@ -244,12 +244,14 @@ class ChatService:
         """Rebuild the turn from its rows and go on."""
         recorded = await self._patiently(lambda connection: read_recorded(connection, row))
         prepared = planning.reprepare(msgspec.json.decode(row["request"]), recorded.agent, recorded.asked)
-        drive.resume(recorded.messages, recorded.spent, prepared.models[0], interrupted=recorded.interrupted)
-        if row["cancel_requested"]:
-            drive.cancel_requested = True
-            raise asyncio.CancelledError
-        if row["epoch"] > self._settings.max_redrives:
-            raise RunInterrupted(f"The run was taken over {row['epoch'] - 1} times.")
+        drive.cancel_requested = bool(row["cancel_requested"])
+        end_instead: Problem | asyncio.CancelledError | None = None
+        if drive.cancel_requested:
+            end_instead = asyncio.CancelledError()
+        elif row["epoch"] > self._settings.max_redrives:
+            end_instead = RunInterrupted(f"The run was taken over {row['epoch'] - 1} times.")
+        interrupted = recorded.interrupted if row["epoch"] > 1 else None
+        drive.resume(recorded.messages, recorded.spent, prepared.models[0], interrupted=interrupted, end_instead=end_instead)
         await self._turn(drive, prepared, new_session=False)
 
     async def _patiently(self, read: Callable[[Connection], Awaitable[T]]) -> T:

@@ -15,8 +15,8 @@ from pointsman.kit.orm import Base
 class Run(Base):
     """One accepted piece of work.
 
-    `ordinal` orders runs. `epoch` is raised by each take-over and is in every write, so that whoever was presumed dead commits
-    nothing. Event ids up to `reserved_seq` may have left the process that drives the run.
+    `ordinal` orders runs. `epoch` counts its owners: it is raised by each take-over and is in every write, so that whoever was presumed
+    dead commits nothing. Event ids up to `reserved_seq` may have left the process that drives the run.
     """
 
     __tablename__ = "runs"

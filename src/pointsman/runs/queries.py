@@ -121,10 +121,14 @@ async def store_snapshot(connection: Connection, digest: str, data: bytes) -> No
 
 
 async def let_go(connection: Connection, run_id: str, epoch: int, *, cancel: bool) -> None:
-    """Leave one run to whoever takes it over: to be driven on, or to be cancelled."""
+    """Leave one run to whoever takes it over: to be driven on, or, never driven by anybody, to be cancelled.
+
+    In the latter case the epoch goes back to before the first owner, so that nobody counts a model call that was not made.
+    """
     await connection.execute(
         """
-        UPDATE runs SET replica = NULL, cancel_requested = cancel_requested OR $3 WHERE id = $1 AND epoch = $2 AND status = 'running'
+        UPDATE runs SET replica = NULL, cancel_requested = cancel_requested OR $3, epoch = epoch - $3::int
+        WHERE id = $1 AND epoch = $2 AND status = 'running'
         """,
         run_id,
         epoch,

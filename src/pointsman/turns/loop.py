@@ -81,7 +81,7 @@ async def run_turn(plan: TurnPlan, state: TurnState, models: ModelPort, toolbox:
 async def _ask(plan: TurnPlan, state: TurnState, models: ModelPort, toolbox: Toolbox, recorder: Recorder) -> ModelAnswer:
     call = _model_call(plan, state, toolbox)
     await recorder.ready()
-    recorder.asking(call)
+    await recorder.asking(call)
     if not plan.stream:
         answer = await models.complete(call)
         for part in answer.message.parts:

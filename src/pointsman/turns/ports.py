@@ -30,8 +30,8 @@ class Toolbox(Protocol):
 class Recorder(Protocol):
     """Makes steps durable and tells the world. A step returns once it is committed."""
 
-    def asking(self, call: ModelCall) -> None:
-        """A model is about to be asked; until the step that has its answer is recorded, it may have cost something."""
+    async def asking(self, call: ModelCall) -> None:
+        """A model is about to be asked, unless this raises; until the step that has its answer is recorded, it may have cost something."""
         ...
 
     def text(self, text: str) -> None:
