@@ -111,8 +111,8 @@ faults-sample: $(READY) ## The small fixed sample of every fault program, in und
 	@$(BIN)/python -m tests.faults.sample
 
 .PHONY: bench
-bench: $(READY) | $(UV) ## The benchmarks beside a floor measured in the same run; ARGS='--only chat-c8 --rounds 1', `--help` lists the rows
-	@$(BIN)/python -m benchmarks.run $(ARGS)
+bench: $(READY) | $(UV) ## The benchmarks beside a floor measured in the same run; ARGS='--only chat-c8 --rounds 1', `--help` lists the rows; PEERS=litellm
+	@$(BIN)/python -m benchmarks.run $(addprefix --peers ,$(PEERS)) $(ARGS)
 
 .PHONY: profile
 profile: $(READY) | $(UV) ## Where the gateway's processor time goes; ARGS='--load stream --duration 10'

@@ -10,17 +10,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from yarl import URL
 
-_UPSTREAM = os.environ.get("FLOOR_UPSTREAM", "http://127.0.0.1:1/v1")
+_UPSTREAM = os.environ.get("FLOOR_UPSTREAM", "http://127.0.0.1:1")
 _opened: list[aiohttp.ClientSession] = []
 
 
-async def chat(request: Request) -> Response:
-    """Pass the body on, and the answer back."""
+async def forward(request: Request) -> Response:
+    """Pass the request on, and the answer back."""
     if not _opened:
         _opened.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
     body = await request.body()
-    answer = await _opened[0].post(f"{_UPSTREAM}/chat/completions", data=body, headers={"content-type": "application/json"})
+    url = URL(f"{_UPSTREAM}{request.url.path}", encoded=True)
+    answer = await _opened[0].request(request.method, url, data=body, headers={"content-type": "application/json"})
     kind = answer.headers.get("content-type", "")
     if kind.startswith("text/event-stream"):
         return StreamingResponse(_chunks(answer), status_code=answer.status, media_type="text/event-stream")
@@ -34,4 +36,9 @@ async def _chunks(answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
             yield chunk
 
 
-app = Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
+async def live(_request: Request) -> Response:
+    """The process runs."""
+    return Response(b"{}", media_type="application/json")
+
+
+app = Starlette(routes=[Route("/livez", live), Route("/{path:path}", forward, methods=["GET", "POST"])])

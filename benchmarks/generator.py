@@ -6,7 +6,6 @@ The line `stop` ends a job early. Answers are kept and judged after the last one
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 import time
 from collections import Counter
@@ -15,13 +14,11 @@ from itertools import cycle
 import msgspec
 import uvloop
 
-from benchmarks.jobs import NUMBER, Job, Outcome, Shape
+from benchmarks.jobs import NUMBER, Job, Outcome
+from benchmarks.judging import first_token, what_is_wrong
 from benchmarks.wire import Connection
 
 _LONGEST = 180.0
-_TEXTS = {"events": re.compile(rb'\nevent: message\.delta\ndata: .*?"text":"([^"]*)"'), "chunks": re.compile(rb'"content": ?"([^"]*)"')}
-_FIRST = {"json": b"", "events": b"event: message.delta", "chunks": b'"content":"tok'}
-_ID = re.compile(rb"^id: (\d+)$", re.MULTILINE)
 
 
 class Running:
@@ -43,16 +40,14 @@ class Running:
 
     async def run(self) -> Outcome:
         """Connect, load, judge."""
-        loop = asyncio.get_running_loop()
-        for _ in range(self.job.connections):
-            _, made = await loop.create_connection(lambda: Connection(self, _FIRST[self.job.shape]), "127.0.0.1", self.job.port)
+        loop, job = asyncio.get_running_loop(), self.job
+        for number in range(job.connections):
+            port = job.ports[number % len(job.ports)]
+            _, made = await loop.create_connection(lambda: Connection(self, first_token(job.shape)), "127.0.0.1", port)
             self.connections.append(made)
         cpu, began = time.process_time(), time.perf_counter()
         for number, connection in enumerate(self.connections):
-            if self.job.ramp_seconds:
-                loop.call_later(self.job.ramp_seconds * number / self.job.connections, self.next, connection)
-            else:
-                self.next(connection)
+            loop.call_later(job.ramp_seconds * number / job.connections, self.next, connection)
         try:
             await asyncio.wait_for(self.done.wait(), _LONGEST)
         except TimeoutError:
@@ -61,9 +56,7 @@ class Running:
         self.stopping = True
         for connection in self.connections:
             connection.close()
-        for status, body in self.answers:
-            if wrong := _wrong(self.job, status, body):
-                self.failures[wrong] += 1
+        self.failures.update(wrong for answer in self.answers if (wrong := what_is_wrong(job, *answer)))
         return Outcome(seconds, self.latencies, self.firsts, dict(self.failures), self.most_open, cpu)
 
     def next(self, connection: Connection) -> None:
@@ -74,11 +67,10 @@ class Running:
             return
         payload = next(self.payloads)
         if self.numbered:
-            payload = payload.replace(NUMBER.encode(), b"%08d" % (self.job.first_number + self.sent))
+            payload = payload.replace(NUMBER.encode(), b"%08d" % self.sent)
         self.sent += 1
         if not connection.ask(payload):
-            self.failures["connection lost"] += 1
-            self.done.set()
+            self.lost(connection)
 
     # --- told by connections
 
@@ -104,27 +96,6 @@ class Running:
         if connection.busy and not self.stopping:
             self.failures["connection lost"] += 1
             self.done.set()
-
-
-def _wrong(job: Job, status: int, body: bytes) -> str:
-    """Why this is not the answer that was asked for; empty if it is."""
-    if status != job.status:
-        return f"status {status}: {body[:300].decode(errors='replace')}"
-    if job.shape == "json":
-        return "" if job.expect.encode() in body else f"not the expected body: {body[:300].decode(errors='replace')}"
-    text = b"".join(_TEXTS[job.shape].findall(body))
-    if text != job.expect.encode():
-        return f"not the whole text: {text[-100:].decode(errors='replace')}"
-    return _wrong_end(job.shape, body)
-
-
-def _wrong_end(shape: Shape, body: bytes) -> str:
-    if shape == "chunks":
-        return "" if b"data: [DONE]" in body else "no end of the stream"
-    ids = [int(number) for number in _ID.findall(body)]
-    if ids != list(range(1, len(ids) + 1)):
-        return "event ids with a gap"
-    return "" if b"\nevent: run.completed\n" in body else "no end of the run"
 
 
 async def _main() -> None:

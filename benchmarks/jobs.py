@@ -8,14 +8,14 @@ import msgspec
 
 # Digits in a payload that are replaced by the number of the request, so that each can name something new.
 NUMBER = "@@@@@@@@"
-# What an answer must be: JSON that holds the expected text, our event stream, or a stream of OpenAI's chunks.
-Shape = Literal["json", "events", "chunks"]
+# What an answer must be: JSON that holds the expected text, our event stream, or a stream as OpenAI, Anthropic or Google have it.
+Shape = Literal["json", "events", "openai", "anthropic", "google"]
 
 
 class Job(msgspec.Struct, frozen=True):
-    """Requests to one port; each connection sends its next request when it has its answer."""
+    """Requests over some connections; each connection sends its next request when it has its answer."""
 
-    port: int
+    ports: list[int]  # over which the connections are spread
     payloads: list[str]  # whole requests, head and body, taken in turn
     requests: int
     connections: int
@@ -25,7 +25,6 @@ class Job(msgspec.Struct, frozen=True):
     ramp_seconds: float = 0.0  # over which the connections begin
     interval_ms: float = 0.0  # the least time from request to request of one connection
     announce: bool = False  # say when each connection has its first token
-    first_number: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.measuring import Load, progress
+from benchmarks.measuring import chats, progress
 from benchmarks.processes import ROOT
 from benchmarks.stage import Stage, set_up
 from benchmarks.targets import Ask
@@ -17,11 +17,11 @@ from benchmarks.venvs import program
 
 Stack = tuple[list[str], int]  # frames, the outermost first, and how often they were seen
 _LOADS = {
-    "chat": Load(Ask(tokens=50), requests=0, connections=8),
-    "tools": Load(Ask(tokens=50, agent="tools", markers=" [[tool=current_time]] [[tool=current_time]]"), requests=0, connections=8),
-    "stream": Load(Ask(tokens=100, pause_ms=20, stream=True), requests=0, connections=200),
-    "claude": Load(Ask(tokens=200, stream=True, agent="claude"), requests=0, connections=8),
-    "gemini": Load(Ask(tokens=200, stream=True, agent="gemini"), requests=0, connections=8),
+    "chat": chats(Ask(tokens=50), requests=0, connections=8),
+    "tools": chats(Ask(tokens=50, agent="tools", markers=" [[tool=current_time]] [[tool=current_time]]"), requests=0, connections=8),
+    "stream": chats(Ask(tokens=100, pause_ms=20, stream=True), requests=0, connections=200),
+    "claude": chats(Ask(tokens=200, stream=True, agent="claude"), requests=0, connections=8),
+    "gemini": chats(Ask(tokens=200, stream=True, agent="gemini"), requests=0, connections=8),
 }
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]*?):(?P<line>\d+)\)$")
 
@@ -44,12 +44,12 @@ def _sampled(spy: Path, stage: Stage, options: argparse.Namespace) -> list[Stack
     before = gateway.cost()
     stage.driver.start(load.job(gateway, 1_000_000))
     folded = stage.folder / "stacks.txt"
-    argv = [str(spy), "record", "--pid", str(gateway.pid), "--duration", str(options.duration), "--rate", "250", "--nonblocking"]
+    argv = [str(spy), "record", "--pid", str(gateway.pids[0]), "--duration", str(options.duration), "--rate", "250", "--nonblocking"]
     done = subprocess.run([*argv, "--format", "raw", "--output", str(folded)], capture_output=True, text=True, check=False)
     outcome = stage.driver.stop()
     if done.returncode:
         raise SystemExit(f"profile: py-spy could not sample the gateway: {done.stderr[-500:]}")
-    spent, count = gateway.cost() - before, len(outcome.latencies)
+    spent, count = gateway.cost().since(before), len(outcome.latencies)
     progress(
         f"profile: {count} requests in {outcome.seconds:.1f} s: {count / outcome.seconds:.0f}/s,"
         f" {spent.server / count * 1000:.2f} + {spent.database / count * 1000:.2f} CPU ms"
@@ -109,6 +109,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--load", choices=_LOADS, default="chat")
     parser.add_argument("--duration", type=int, default=8, help="seconds")
+    parser.set_defaults(peers=[])
     parser.add_argument("--report", type=Path, default=ROOT / "reports" / "bench", help="folder for the folded stacks")
     return parser.parse_args()
 

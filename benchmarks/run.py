@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import machine, report
 from benchmarks.driver import LoadFailedError
 from benchmarks.measuring import progress
+from benchmarks.peers import PEERS
 from benchmarks.processes import ROOT
 from benchmarks.results import Row
 from benchmarks.rows import ROWS
@@ -50,6 +51,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts")
     parser.add_argument("--requests", type=int, default=2000, help="requests in a round; rows of few long requests take fewer")
+    parser.add_argument("--duration", type=float, default=20.0, help="seconds for which an idle gateway is watched")
+    parser.add_argument("--seed", type=int, default=1, help="of the order in which agents and keys are taken")
+    parser.add_argument("--peers", action="append", choices=PEERS, default=[], help="measure this gateway of others too, where it installs")
     parser.add_argument("--report", type=Path, default=ROOT / "reports" / "bench", help="folder for bench.md and bench.json")
     return parser.parse_args()
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from benchmarks.jobs import Shape
 from benchmarks.processes import children, cpu_seconds, proportional_kb, resident_kb
 
+_SYSTEM = "You are a benchmark."
+
 
 class Cost(NamedTuple):
     """Processor seconds: of the server itself, of its database's processes."""
@@ -17,13 +19,14 @@ class Cost(NamedTuple):
     server: float
     database: float
 
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.server - other.server, self.database - other.database)
+    def since(self, before: Cost) -> Cost:
+        """What was spent between two readings."""
+        return Cost(self.server - before.server, self.database - before.database)
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A chat: its length, its pace, and markers for the fake upstream."""
+    """A chat: its length, its pace, markers for the fake upstream; the agent's name says which provider answers."""
 
     tokens: int
     pause_ms: float = 0.0
@@ -43,28 +46,34 @@ class Ask:
 
 @dataclass
 class Target:
-    """A server under measurement that speaks OpenAI's chat format."""
+    """A server under measurement that speaks the providers' own formats."""
 
     name: str
-    port: int
-    pid: int
+    ports: list[int]
+    pids: list[int]
     key: str = "none"
-    model: str = "fake"
-    path: str = "/v1/chat/completions"
-    shape: Shape = "chunks"
     database_pid: int | None = None  # of the postmaster
-    notes: list[str] = field(default_factory=list[str])
+    share: float = 1.0  # of a load's requests, for a server that would take too long over all of them
 
     def chat(self, ask: Ask) -> str:
         """A whole request for this chat."""
+        if ask.agent == "claude":
+            return self.request("POST", "/v1/messages", {"model": "fake", "max_tokens": 1000, "stream": ask.stream, **_messages(ask)})
+        if ask.agent == "gemini":
+            parts = {"contents": [{"role": "user", "parts": [{"text": ask.message}]}]}
+            return self.request("POST", "/v1beta/models/fake:streamGenerateContent", parts)
         options = {"stream_options": {"include_usage": True}} if ask.stream else {}
-        messages = [{"role": "system", "content": "You are a benchmark."}, {"role": "user", "content": ask.message}]
-        return self.request("POST", self.path, {"model": self.model, "messages": messages, "stream": ask.stream, **options})
+        return self.request("POST", "/v1/chat/completions", {"model": "fake", "stream": ask.stream, **_messages(ask), **options})
+
+    def shape(self, ask: Ask) -> Shape:
+        """What answers it."""
+        wires: dict[str, Shape] = {"claude": "anthropic", "gemini": "google"}
+        return wires.get(ask.agent, "openai") if ask.stream else "json"
 
     def request(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> str:
         """A whole request, head and body."""
         content = json.dumps(body) if body is not None else ""
-        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nAuthorization: Bearer {key or self.key}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key or self.key}\r\n"
         kind = f"Content-Type: application/json\r\nContent-Length: {len(content.encode())}\r\n" if content else ""
         return f"{head}{kind}\r\n{content}"
 
@@ -73,22 +82,30 @@ class Target:
         database = 0.0
         if self.database_pid:
             database = sum(cpu_seconds(pid) for pid in (self.database_pid, *children(self.database_pid)))
-        return Cost(cpu_seconds(self.pid), database)
+        return Cost(sum(cpu_seconds(pid) for pid in self.pids), database)
 
     def resident_mb(self) -> float:
-        return resident_kb(self.pid) / 1024
+        return sum(resident_kb(pid) for pid in self.pids) / 1024
 
     def proportional_kb(self) -> int:
-        return proportional_kb(self.pid)
+        return sum(proportional_kb(pid) for pid in self.pids)
 
 
 @dataclass
 class Gateway(Target):
-    """Pointsman, one process, asked with a limited key."""
+    """Pointsman, asked with a limited key."""
 
-    shape: Shape = "events"
     admin_key: str = ""
-    directory: Path = Path()
+    directory: Path = field(default_factory=Path)
 
     def chat(self, ask: Ask) -> str:
         return self.request("POST", f"/v2/agents/{ask.agent}/chat", {"message": ask.message, "stream": ask.stream})
+
+    def shape(self, ask: Ask) -> Shape:
+        return "events" if ask.stream else "json"
+
+
+def _messages(ask: Ask) -> dict[str, Any]:
+    if ask.agent == "claude":
+        return {"system": _SYSTEM, "messages": [{"role": "user", "content": ask.message}]}
+    return {"messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": ask.message}]}

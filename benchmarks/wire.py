@@ -44,9 +44,10 @@ class Connection(asyncio.Protocol):
 
     def ask(self, payload: bytes) -> bool:
         """Send a request; False if the server has hung up."""
+        self.busy = True
         if self.transport is None:
             return False
-        self.pieces, self.busy, self.marked = [], True, not self.mark
+        self.pieces, self.marked = [], not self.mark
         self.began = time.perf_counter()
         self.transport.write(payload)
         return True

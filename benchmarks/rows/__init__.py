@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.results import Row
-from benchmarks.rows import chats, streams
+from benchmarks.rows import calls, chats, growth, opened, starts, streams
 from benchmarks.stage import Stage
 
 ROWS: dict[str, Callable[[Stage], Row]] = {
@@ -15,4 +15,18 @@ ROWS: dict[str, Callable[[Stage], Row]] = {
     "stream-c1": streams.alone,
     "streams-200": streams.two_hundred,
     "streams-500": streams.five_hundred,
+    "streams-1000": opened.a_thousand,
+    "stream-memory": opened.memory,
+    "streams-claude": streams.claude,
+    "streams-gemini": streams.gemini,
+    "tools": calls.tools,
+    "read-agent": calls.read_agent,
+    "create-prompt": calls.create_prompt,
+    "start": starts.start,
+    "idle": starts.idle,
+    "help": starts.command_help,
+    "growth-sessions": growth.sessions,
+    "growth-agents": growth.agents,
+    "growth-keys": growth.keys,
+    "growth-replicas": growth.replicas,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.measuring import Load, compare
+from benchmarks.measuring import chats
 from benchmarks.results import Row
 from benchmarks.stage import Stage
 from benchmarks.targets import Ask
@@ -28,9 +28,8 @@ def at_32(stage: Stage) -> Row:
 
 
 def _measured(stage: Stage, name: str, *, connections: int, requests: int) -> Row:
-    row = Row(name, f"chat JSON, {_ASK.tokens} tokens, {connections} connections")
-    load = Load(_ASK, requests, connections, warm_up=min(requests, 10 + 10 * connections))
-    row.sides = compare(stage.driver, stage.sides, load, rounds=stage.options.rounds, upstream_pid=stage.upstream.pid)
+    row = Row(name, f"chat JSON, {_ASK.tokens} tokens, connections: {connections}")
+    stage.compare(row, chats(_ASK, requests=requests, connections=connections, warm_up=min(requests, 10 + 10 * connections)))
     return row
 
 

@@ -1,0 +1,96 @@
+"""Gateways under measurement: one process each, with every duty on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.upstream import Upstream
+
+from benchmarks.processes import free_port, started, wait_until_answers
+from benchmarks.targets import Gateway
+from pointsman.kit.embedded_pg import find_dsn
+
+RATE_LIMIT = 100_000_000
+MODEL = "openai:gpt-4o-mini"
+_SCOPES = ["agents:run", "agents:read", "prompts:read", "prompts:write"]
+_TOOLS = {"tools": [{"type": "builtin", "name": "current_time"}]}
+
+
+@contextmanager
+def start_gateway(upstream: Upstream, folder: Path, directory: Path) -> Generator[Gateway]:
+    """`pointsman up` in a data directory, with its models at the fake upstream."""
+    port, log = free_port(), folder / f"{directory.name}.log"
+    argv = [sys.executable, "-m", "pointsman", "up", "--data-dir", str(directory), "--port", str(port)]
+    with started(argv, _environment(upstream), log) as process:
+        wait_until_answers(f"http://127.0.0.1:{port}/readyz", process, log)
+        key = (directory / "admin-key").read_text().strip()
+        postmaster = int((directory / "pg" / "data" / "postmaster.pid").read_text().split()[0])
+        yield Gateway("pointsman", [port], [process.pid], key, postmaster, admin_key=key, directory=directory)
+
+
+@contextmanager
+def start_replica(upstream: Upstream, folder: Path, first: Gateway) -> Generator[Gateway]:
+    """`pointsman serve` on the database of another gateway; both of them as one target."""
+    port, log = free_port(), folder / "replica.log"
+    ring = (first.directory / "keyring").read_text().split()
+    shared = {"POINTSMAN_DATABASE__URL": find_dsn(first.directory) or "", "POINTSMAN_KEYRING__KEYS": json.dumps(ring)}
+    argv = [sys.executable, "-m", "pointsman", "serve", "--data-dir", str(folder / "replica"), "--port", str(port)]
+    with started(argv, {**_environment(upstream), **shared}, log) as process:
+        wait_until_answers(f"http://127.0.0.1:{port}/readyz", process, log)
+        yield Gateway("2 processes", [*first.ports, port], [*first.pids, process.pid], first.key, first.database_pid)
+
+
+def _environment(upstream: Upstream) -> dict[str, str]:
+    addresses = {"OPENAI": upstream.openai_url, "ANTHROPIC": upstream.anthropic_url, "GOOGLE": upstream.google_url}
+    models = {f"{name}_BASE_URL": url for name, url in addresses.items()} | {f"{name}_API_KEY": "fake-key" for name in addresses}
+    return {**models, "POINTSMAN_LOG__LEVEL": "warning"}
+
+
+def prepare(gateway: Gateway) -> list[str]:
+    """Make the agents, and the limited key that the gateway is asked with from then on. Returns notes for the report."""
+    for body in (
+        agent("bench"),
+        agent("tools", {**_TOOLS}),
+        agent("claude", {"model": "anthropic:claude-sonnet-4-5"}),
+        agent("gemini", {"model": "google:gemini-2.5-flash"}),
+    ):
+        call(gateway, "/v2/agents", body)
+    key = call(gateway, "/v2/keys", limited_key("bench"))
+    gateway.key = key["api_key"]
+    budget = {"subject_type": "key", "subject_id": str(key["id"]), "unit": "tokens", "period": "month", "amount": 1_000_000_000_000}
+    try:
+        call(gateway, "/v2/budgets", budget)
+    except urllib.error.HTTPError as error:
+        if error.code not in {404, 405}:
+            raise
+        return ["the key has an hourly limit; budget: not in this build"]
+    return ["the key has an hourly limit and a monthly budget of tokens, both counted exactly and far away"]
+
+
+def agent(name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The body that makes an agent."""
+    return {"id": name, "name": name, "template": "You are a benchmark.", "config": {"model": MODEL, **(config or {})}}
+
+
+def limited_key(name: str) -> dict[str, Any]:
+    """The body that makes a key with an hourly limit."""
+    return {"name": name, "scopes": _SCOPES, "rate_limit": RATE_LIMIT}
+
+
+def call(gateway: Gateway, path: str, body: Mapping[str, Any]) -> Any:
+    """One POST with the admin key. Raises HTTPError with the problem's text."""
+    headers = {"Authorization": f"Bearer {gateway.admin_key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{gateway.ports[0]}{path}", json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        error.msg = f"POST {path}: {error.read().decode(errors='replace')}"
+        raise
