@@ -289,7 +289,7 @@ class Connection(asyncio.Protocol):
             self._done(completed=False)
         elif plan.fault == "truncate":
             half = len(frames.tail) // 2
-            self._note(frames, len(frames.ticks) if plan.after is None else plan.after, half)
+            self._note(frames, len(frames.ticks[: plan.after]), half)
             self._write(b"%x\r\n" % (len(frames.tail) + 10) + frames.tail[:half])
             self._close()
         elif plan.fault == "error":

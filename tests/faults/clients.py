@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import msgspec
 from tests.e2e.calling import TERMINAL, EventReader
+from tests.faults import departing
 from tests.faults.record import Call, Record, Seen
 
 if TYPE_CHECKING:
@@ -53,6 +54,19 @@ class Client:
         """A turn as a stream, read to its end, to its break, or until so many events were seen."""
         call, body = self._call("stream", f"/v2/agents/{agent}/chat", replica, message, idempotency_key, more)
         return await self._listen(call, {**body, "stream": True}, leave_after)
+
+    async def depart(self, agent: str, message: str, *, size: int, patience: float, streams: bool = False, **more: Any) -> Call:
+        """A turn whose client leaves, rudely, after so many bytes of the answer or so many seconds, whichever is first."""
+        call, body = self._call("left", f"/v2/agents/{agent}/chat", None, message, "", more)
+        call.leaves = True
+        request = self._request(call, {**body, "stream": True} if streams else body)
+        try:
+            got = await departing.read_some(request, size, patience)
+        except OSError as error:
+            call.error = type(error).__name__
+        else:
+            call.status, call.run_id = departing.begun(got)
+        return self._written(call)
 
     async def follow(
         self, run_id: str, after: int | None = None, *, replica: Replica | None = None, op: str = "follow", message: str = "", **fields: Any

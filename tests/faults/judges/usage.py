@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tests.faults.evidence import Evidence, Row
 from tests.faults.verdicts import Verdict, judged
@@ -19,6 +19,7 @@ def judge(evidence: Evidence) -> list[Verdict]:
         for text in evidence.asked_upstream
         if text not in evidence.runs_by_message
     ]
+    violations += _totals_differ(evidence)
     rows = evidence.tables["usage"]
     exact = [row for row in rows if not row["is_estimated"]]
     reported = sum(sum(_tokens(entry)) for entry in evidence.ledger if _is_reported(entry))
@@ -46,6 +47,9 @@ def _of_run(evidence: Evidence, run: Row) -> Iterator[str]:
     silent = uncounted.total() + sum(_is_unreported(entry) for entry in entries)
     if silent > estimated:
         yield f"{where}: {silent} calls without a report that counts, but {estimated} estimated rows"
+    doubtful = sum(entry["status"] == 0 for entry in entries)  # taken and never answered: it may have cost something
+    if run["epoch"] == 1 and estimated > silent + doubtful:
+        yield f"{where}: {estimated} estimated rows, but only {silent + doubtful} calls went without a report"
     if [row["call"] for row in rows] != list(range(len(rows))):
         yield f"{where}: calls are numbered {[row['call'] for row in rows]}"
     yield from _sum_differs(run, rows, where)
@@ -60,12 +64,32 @@ def _sum_differs(run: Row, rows: list[Row], where: str) -> Iterator[str]:
         yield f"{where}: its answer says {told}, its rows sum up to {summed}"
 
 
+def _totals_differ(evidence: Evidence) -> Iterator[str]:
+    """One sum against the other, where every run was driven by one process from its opening to its end."""
+    strays = [row for row in evidence.tables["usage"] if row["run_id"] not in evidence.runs]
+    if strays:
+        yield f"{len(strays)} usage rows belong to no run: {strays[0]}"
+    if any(run["epoch"] > 1 or run["completed_at"] is None for run in evidence.runs.values()):
+        return
+    reported = _summed(_tokens(entry) for entry in evidence.ledger if _is_reported(entry))
+    counted = _summed((row["prompt_tokens"], row["completion_tokens"]) for row in evidence.tables["usage"] if not row["is_estimated"])
+    if reported != counted:
+        yield f"the provider reported {reported} prompt and completion tokens in all, counted are {counted}"
+
+
+def _summed(tokens: Iterable[Tokens]) -> Tokens:
+    counts = list(tokens)
+    return sum(prompt for prompt, _ in counts), sum(completion for _, completion in counts)
+
+
 def _tokens(entry: Row) -> Tokens:
-    return entry["usage"]["prompt_tokens"], entry["usage"]["completion_tokens"]
+    """Of several reports of one answer the last one counts."""
+    return entry["reports"][-1]["prompt_tokens"], entry["reports"][-1]["completion_tokens"]
 
 
 def _is_reported(entry: Row) -> bool:
-    return entry["status"] == 200 and entry["completed"] and entry["usage"] is not None
+    """Its whole usage was written out, whatever became of the answer afterwards."""
+    return entry["is_final"]
 
 
 def _is_unreported(entry: Row) -> bool:
