@@ -146,7 +146,7 @@ class Client:
             await response.aread()
             _note(call, response)
             return
-        call.status = response.status_code
+        _note(call, response)
         reader = EventReader(response)
         call.run_id = call.run_id or reader.run_id
         if leave_after == 0:
@@ -169,6 +169,7 @@ class Client:
 def _note(call: Call, response: httpx.Response) -> None:
     call.status = response.status_code
     call.retry_after = "retry-after" in response.headers
+    call.hour = response.headers.get("ratelimit", "")
     call.is_problem = response.headers.get("content-type", "").startswith("application/problem+json")
     if not response.is_success:
         problem = msgspec.json.decode(response.content) if call.is_problem else {}

@@ -57,6 +57,7 @@ class Call(msgspec.Struct, tag="call", kw_only=True, omit_defaults=True):
     retry_after: bool = False
     is_problem: bool = False
     code: str = ""  # of the problem
+    hour: str = ""  # the field `RateLimit`, of a key with an hourly limit
     error: str = ""  # of the transport
     run_id: str = ""
     run_status: str = ""

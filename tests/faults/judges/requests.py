@@ -1,4 +1,4 @@
-"""G4, G6, G8, G9, G10 and G13: what single requests were answered, given what was being done to the system."""
+"""G4, G6, G8, G9 and G10: what single requests were answered, given what was being done to the system."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.faults.evidence import Evidence, clock, told
-from tests.faults.record import Call, Fault, Key
+from tests.faults.record import Call, Fault
 from tests.faults.verdicts import Verdict, judged
 
 BACK = 5.0  # seconds in which answers come again once the database is back
 HANG = 20.0  # seconds beyond an outage in which every request of that time must have been answered
 HARM = 10.0  # seconds that a healthy call may take beyond its own work, on a machine that does everything at once
-WINDOW = 3600.0
 DRAIN = 15.0 + 2.0
 
 
 def judge(evidence: Evidence) -> list[Verdict]:
     """All of this file."""
-    return [_g4(evidence), _g6(evidence), _g8(evidence), _g9(evidence), _g10(evidence), _g13(evidence)]
+    return [_g4(evidence), _g6(evidence), _g8(evidence), _g9(evidence), _g10(evidence)]
 
 
 # --- G4
@@ -150,37 +149,3 @@ def _of_call(evidence: Evidence, call: Call) -> Iterator[str]:
     deaths = evidence.during(call, "replica.killed", "replica.terminated", "overload", "failpoint", grace=2)
     if (call.error or not call.status) and not (call.leaves or deaths):
         yield f"the connection broke, though no replica died: {told(call)}"
-
-
-# --- G13
-
-
-def _g13(evidence: Evidence) -> Verdict:
-    limited = [key for key in evidence.keys if key.rate_limit]
-    violations = [violation for key in limited for violation in _of_key(evidence, key)]
-    refused = sum(call.status == 429 for call in evidence.calls)
-    return judged("G13", len(limited), f"limited keys, {refused} answers 429", violations)
-
-
-def _of_key(evidence: Evidence, key: Key) -> Iterator[str]:
-    counted = sorted(call.ended for call in evidence.calls if call.key == key.name and call.status not in {0, 401, 429})
-    windows = [row for row in evidence.tables["rate_windows"] if row["key_id"] == key.id]
-    for window in windows:
-        if window["used"] > key.rate_limit:
-            yield f"key {key.name}: {window['used']} counted in a window of {key.rate_limit}"
-        # What was begun before the window opened may have been counted in the one before.
-        within = [
-            call
-            for call in evidence.calls
-            if call.key == key.name
-            and call.status not in {0, 401, 429}
-            and window["started_at"] <= call.began < window["started_at"] + WINDOW
-        ]
-        if len(within) > window["used"]:
-            yield f"key {key.name}: {len(within)} were let in, {window['used']} were counted"
-    if counted:
-        most = key.rate_limit * (1 + int((counted[-1] - counted[0]) / WINDOW))
-        if len(counted) > most:
-            yield f"key {key.name}: {len(counted)} were let in, the limit was {most} in that time"
-    if counted and not windows:
-        yield f"key {key.name}: the database has no window of it"
