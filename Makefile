@@ -118,6 +118,10 @@ bench: $(READY) | $(UV) ## The benchmarks beside a floor measured in the same ru
 profile: $(READY) | $(UV) ## Where the gateway's processor time goes; ARGS='--load stream --duration 10'
 	@$(BIN)/python -m benchmarks.profiler $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(READY) ## Requests made from the OpenAPI document, as four sorts of callers; COUNT=20000 SEED=… DURATION=seconds
+	@$(BIN)/python -m tests.fuzz.fuzz $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+
 .PHONY: docs
 docs: $(READY) ## Write the generated pages, the OpenAPI document and the site
 	@$(BIN)/python scripts/openapi.py

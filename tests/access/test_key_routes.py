@@ -55,6 +55,7 @@ async def test_a_key_is_shown_once_when_it_is_made(http: httpx.AsyncClient, db: 
     made = await http.post("/v2/keys", json={"name": "robot", "scopes": ["agents:run"], "owner_id": "acme", "rate_limit": 100})
     assert made.status_code == 201
     body = made.json()
+    assert made.headers["location"] == f"/v2/keys/{body['id']}"
     assert body.keys() == KEY | {"api_key"}
     assert (await authenticated(db, body["api_key"])).id == body["id"]
     read = await http.get(f"/v2/keys/{body['id']}")
@@ -74,6 +75,7 @@ async def test_a_key_is_edited_rotated_and_revoked(http: httpx.AsyncClient) -> N
     assert rotated.status_code == 201
     assert rotated.json().keys() == KEY | {"api_key", "rotated_from", "old_key_expires_at"}
     assert rotated.json()["rotated_from"] == made["id"]
+    assert rotated.headers["location"] == f"/v2/keys/{rotated.json()['id']}"
     assert (await http.get(place)).json()["expires_at"] == rotated.json()["old_key_expires_at"]
     for _ in range(2):
         assert (await http.delete(place)).status_code == 204
@@ -105,6 +107,12 @@ async def test_another_tenants_key_answers_like_none(desk: Desk) -> None:
         hidden, missing = [await http.get(f"/v2/keys/{number}") for number in (other.principal.key_id, 999_999)]
     assert (hidden.status_code, missing.status_code) == (404, 404)
     assert hidden.text.replace(str(other.principal.key_id), "N") == missing.text.replace("999999", "N")
+
+
+@pytest.mark.parametrize("moment", [4_102_444_800, "4102444800", "2099-01-01", "2099-01-01T00:00:00", True])
+async def test_only_a_written_moment_with_its_zone_is_an_expiry(http: httpx.AsyncClient, moment: object) -> None:
+    body = {"name": "worker", "scopes": ["agents:run"], "expires_at": moment}
+    assert (await http.post("/v2/keys", json=body)).status_code == 422
 
 
 async def test_unknown_fields_are_refused(http: httpx.AsyncClient) -> None:

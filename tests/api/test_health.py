@@ -66,5 +66,7 @@ async def test_the_document_has_both_sorts_of_routes(stranger: httpx.AsyncClient
     assert set(references) <= set(document["components"]["schemas"])
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            assert "default" in operation["responses"], f"{method} {path}"
-            assert "422" not in operation["responses"]
+            assert {"400", "413", "503"} <= set(operation["responses"]), f"{method} {path}"
+            assert ("401" in operation["responses"]) is bool(operation["security"])
+    assert say["security"] == [{"bearer": ["agents:run"]}, {"header": ["agents:run"]}]
+    assert document["components"]["responses"]["MethodNotAllowed"]["headers"]["Allow"]["required"]

@@ -34,6 +34,8 @@ async def test_a_stream_has_ids_and_resumes_after_the_last(dsn: str, tmp_path: P
         for bad in ("x", "-1", "99999999999", "1.5"):
             refused = await client.get("/v2/ticks", headers={"last-event-id": bad})
             assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/header/Last-Event-ID")
+        ignored = await client.get("/v2/ticks?after=null", headers={"last-event-id": "2"})
+        assert (ignored.status_code, ignored.json()["errors"][0]["pointer"]) == (422, "/query/after")
         head = await client.head("/v2/ticks?count=9999&pause=1")
         assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
 

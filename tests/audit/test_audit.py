@@ -127,7 +127,8 @@ async def test_the_routes_answer_pages_and_verdicts(db: Database) -> None:
         assert page["items"][0]["at"].endswith("Z")
         rest = (await client.get("/v2/audit", params={"limit": 2, "cursor": page["next_cursor"]})).json()
         assert (len(rest["items"]), rest["next_cursor"]) == (1, None)
-        assert (await client.get("/v2/audit", params={"from": "yesterday"})).status_code == 422
+        for moment in ("yesterday", "0.5", "2026-01-01", "2026-01-01T00:00:00"):
+            assert (await client.get("/v2/audit", params={"from": moment})).status_code == 422
         assert (await client.get("/v2/audit", params={"key_id": 2**40})).status_code == 422
         verdict = (await client.get("/v2/audit/verify")).json()
         assert (verdict["sound"], verdict["sealed"], verdict["unsealed"], verdict["faults"]) == (True, 0, 3, [])

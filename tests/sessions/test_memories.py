@@ -19,6 +19,7 @@ ACME, GLOBEX = principal(owner="acme"), principal(owner="globex")
 async def made(api: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     answer = await api.post("/v2/memories", json={**TEA, **fields})
     assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == f"/v2/memories/{answer.json()['id']}"
     return answer.json()
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, status
+from fastapi import APIRouter, Depends, Path, Query, Response, status
 from pydantic import BeforeValidator
 
 from pointsman.access.errors import KeyNotFound
 from pointsman.access.schemas import KeyCreate, KeyIssued, KeyPatch, KeyRead, KeyRotate, KeyRotated, WhoAmI
 from pointsman.access.service import KeyService
 from pointsman.web.deps import Caller, provided
+from pointsman.web.openapi import LOCATION
 from pointsman.web.paging import Cursor, Limit, Page
 
 router = APIRouter(tags=["keys"])
@@ -48,10 +49,12 @@ async def list_keys(
     return await keys.list_keys(caller, owner=owner_id, active=is_active, limit=limit, cursor=cursor)
 
 
-@router.post("/v2/keys", status_code=status.HTTP_201_CREATED)
-async def create_key(caller: Caller, keys: Keys, body: KeyCreate) -> KeyIssued:
+@router.post("/v2/keys", status_code=status.HTTP_201_CREATED, responses={201: {"headers": LOCATION}})
+async def create_key(caller: Caller, keys: Keys, body: KeyCreate, response: Response) -> KeyIssued:
     """Make a key; `api_key` is shown this once."""
-    return KeyIssued.showing(*await keys.create(caller, body))
+    issued = KeyIssued.showing(*await keys.create(caller, body))
+    response.headers["Location"] = f"/v2/keys/{issued.id}"
+    return issued
 
 
 @router.get("/v2/keys/{id}")
@@ -72,8 +75,12 @@ async def delete_key(caller: Caller, keys: Keys, number: Annotated[KeyId, Path(a
     await keys.delete(caller, number)
 
 
-@router.post("/v2/keys/{id}/rotate", status_code=status.HTTP_201_CREATED)
-async def rotate_key(caller: Caller, keys: Keys, number: Annotated[KeyId, Path(alias="id")], body: KeyRotate | None = None) -> KeyRotated:
+@router.post("/v2/keys/{id}/rotate", status_code=status.HTTP_201_CREATED, responses={201: {"headers": LOCATION}})
+async def rotate_key(
+    caller: Caller, keys: Keys, number: Annotated[KeyId, Path(alias="id")], response: Response, body: KeyRotate | None = None
+) -> KeyRotated:
     """Make a successor; the old key works until the overlap ends, and both share one hourly limit."""
     overlap = timedelta(seconds=(body or KeyRotate()).overlap_seconds)
-    return KeyRotated.following(*await keys.rotate(caller, number, overlap), number)
+    rotated = KeyRotated.following(*await keys.rotate(caller, number, overlap), number)
+    response.headers["Location"] = f"/v2/keys/{rotated.id}"
+    return rotated

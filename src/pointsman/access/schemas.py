@@ -6,14 +6,14 @@ import datetime as dt
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from pointsman.access.rows import StoredKey
-from pointsman.access.scopes import known_scope
+from pointsman.access.scopes import SCOPES, known_scope
 from pointsman.kit.clock import utcnow
 from pointsman.kit.ids import ChosenId
 from pointsman.kit.principal import Principal
-from pointsman.web.wire import Body, Moment, Read
+from pointsman.web.wire import NOT_BLANK, Body, GivenMoment, Moment, Read
 
 _LONGEST_OVERLAP = timedelta(days=30)
 
@@ -32,14 +32,14 @@ def _once_each(scopes: list[str]) -> list[str]:
     return list(dict.fromkeys(scopes))
 
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), Field(json_schema_extra=NOT_BLANK)]
 Scopes = Annotated[
-    list[Annotated[str, AfterValidator(known_scope)]],
+    list[Annotated[str, AfterValidator(known_scope), Field(json_schema_extra={"enum": list(SCOPES)})]],
     Field(min_length=1, max_length=100, description="What the key may do, within the scopes of the key that makes it."),
     AfterValidator(_once_each),
 ]
 RateLimit = Annotated[int, Field(strict=True, ge=0, le=2_147_483_647, description="Requests per hour; 0 is unlimited.")]
-ToCome = Annotated[AwareDatetime, AfterValidator(_to_come)]
+ToCome = Annotated[GivenMoment, AfterValidator(_to_come)]
 
 
 class KeyCreate(Body):

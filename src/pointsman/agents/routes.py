@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pointsman.agents.schemas import AgentCreate, AgentPatch, AgentRead
 from pointsman.agents.service import AgentService
 from pointsman.web.deps import Caller, provided
+from pointsman.web.openapi import LOCATION
 from pointsman.web.paging import Cursor, Limit, Page
 
 Agents = Annotated[AgentService, Depends(provided(AgentService))]
@@ -21,7 +22,7 @@ IncludeInactive = Annotated[bool, Query(description="Deleted ones too.")]
 router = APIRouter(tags=["agents"])
 
 
-@router.post("/v2/agents", status_code=201, response_model=AgentRead)
+@router.post("/v2/agents", status_code=201, response_model=AgentRead, responses={201: {"headers": LOCATION}})
 async def create_agent(body: AgentCreate, agents: Agents, caller: Caller, response: Response) -> object:
     """Make an agent on an existing prompt, or on one of its own from a template; a deleted one comes back as now described."""
     bound = await agents.create_agent(caller, body)

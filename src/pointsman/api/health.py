@@ -16,7 +16,7 @@ from pointsman.api.problems import page
 from pointsman.kit.problems import Kind, NotFound, Problem, Unavailable
 from pointsman.kit.telemetry import CONTENT_TYPE_LATEST
 from pointsman.migrations.state import HEAD, read_revision
-from pointsman.web.openapi import Answer, DescribedRoute, Operation, Parameter
+from pointsman.web.openapi import JSON, Answer, DescribedRoute, Operation, Parameter
 
 _READY_WITHIN_SECONDS = 2
 
@@ -43,11 +43,11 @@ class Health:
     def routes(self) -> list[BaseRoute]:
         """All of them."""
         return [
-            _route("/livez", self.live, "live", "Whether the process runs. Never asks the database."),
-            _route("/readyz", self.ready, "ready", "Whether the process should get requests."),
-            _route("/metrics", self.metrics, "metrics", "What is counted, in the text format of Prometheus."),
-            _route("/openapi.json", self.openapi, "openapi", "This document."),
-            _route("/problems/{code}", self.problem, "problem", "What a problem means and what to do about it, in Markdown.", _CODE),
+            _route("/livez", self.live, "live", "Whether the process runs. Never asks the database.", JSON),
+            _route("/readyz", self.ready, "ready", "Whether the process should get requests.", JSON),
+            _route("/metrics", self.metrics, "metrics", "What is counted, in the text format of Prometheus.", "text/plain"),
+            _route("/openapi.json", self.openapi, "openapi", "This document.", JSON),
+            _route("/problems/{code}", self.problem, "problem", "What a problem means and what to do about it.", "text/markdown", _CODE),
         ]
 
     async def live(self, request: Request) -> Response:
@@ -92,8 +92,8 @@ class Health:
 _CODE = (Parameter("code", where="path", description="The `code` of a problem.", required=True),)
 
 
-def _route(path: str, endpoint: Any, name: str, summary: str, parameters: tuple[Parameter, ...] = ()) -> DescribedRoute:
-    operation = Operation(id=name, summary=summary, tag="health", answers={200: Answer("It is so.")}, parameters=parameters)
+def _route(path: str, endpoint: Any, name: str, summary: str, media: str, parameters: tuple[Parameter, ...] = ()) -> DescribedRoute:
+    operation = Operation(id=name, summary=summary, tag="health", answers={200: Answer("It is so.", media=media)}, parameters=parameters)
     return DescribedRoute("GET", path, endpoint, operation)
 
 

@@ -11,10 +11,11 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 import pointsman
+from pointsman.api import failures
 from pointsman.api.routing import Endpoint
+from pointsman.kit.ids import CHOSEN_ID
 from pointsman.web.openapi import EVENT_STREAM, JSON, Answer, DescribedRoute, Operation, Parameter
 
-_PROBLEM = "application/problem+json"
 _REFERENCE = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{([^{}/]+)\}")
 _DESCRIPTION = """
@@ -31,6 +32,8 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     components: dict[str, Any] = made.setdefault("components", {})
     schemas: dict[str, Any] = components.setdefault("schemas", {})
     schemas["Problem"] = _PROBLEM_SCHEMA
+    components["headers"] = {"X-Request-Id": _REQUEST_ID}
+    components["responses"] = failures.components()
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `pm_…`."},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -69,9 +72,12 @@ def _answer(answer: Answer, schemas: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if answer.model is not None:
         content[JSON] = {"schema": _schema(answer.model, schemas)}
+    if answer.media:
+        content[answer.media] = {"schema": {"type": "object" if answer.media == JSON else "string"}}
     if answer.stream:
-        content[EVENT_STREAM] = {"schema": {"type": "string", "description": "Server-sent events: `id`, `event` and JSON `data`."}}
-    return {"description": answer.description} | ({"content": content} if content else {})
+        content[EVENT_STREAM] = {"schema": _EVENT}
+    made: dict[str, Any] = {"description": answer.description}
+    return made | ({"headers": dict(answer.headers)} if answer.headers else {}) | ({"content": content} if content else {})
 
 
 def _schema(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -84,14 +90,17 @@ def _schema(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _add_edge(operation: dict[str, Any], endpoint: Endpoint) -> None:
     """What the edge does for every route alike."""
-    responses: dict[str, Any] = operation.setdefault("responses", {})
+    responses: dict[str, Any] = operation["responses"]
     responses.pop("422", None)
-    responses["default"] = {"description": "A problem.", "content": {_PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for answer in responses.values():
+        answer["headers"] = failures.EVERY_ANSWER | answer.get("headers", {})
+    responses |= failures.responses(endpoint)
     policy = endpoint.policy
     if policy.public:
         operation["security"] = []
         return
-    operation["security"] = [{"bearer": []}, {"header": []}]
+    # OpenAPI 3.1 lets any scheme name what it must hold; each of several scopes is an alternative of its own.
+    operation["security"] = [{scheme: list(held)} for held in _alternatives(policy.scopes) for scheme in ("bearer", "header")]
     if policy.scopes:
         needs = f"Scope: {' or '.join(f'`{scope}`' for scope in policy.scopes)}."
         operation["description"] = "\n\n".join(part for part in (operation.get("description"), needs) if part)
@@ -99,12 +108,36 @@ def _add_edge(operation: dict[str, Any], endpoint: Endpoint) -> None:
     operation["parameters"] = [*_list(operation.get("parameters")), *(_parameter(parameter) for parameter in added)]
 
 
+def _alternatives(scopes: Sequence[str]) -> list[tuple[str, ...]]:
+    return [(scope,) for scope in scopes] or [()]
+
+
 def _list(value: Iterable[Any] | None) -> list[Any]:
     return list(value or ())
 
 
-_TENANT = Parameter("X-Pointsman-Tenant", where="header", description="Operator keys only: the tenant to work in.")
-_IDEMPOTENCY = Parameter("Idempotency-Key", where="header", description="The same key and body get the same answer for 24 hours.")
+_TENANT = Parameter("X-Pointsman-Tenant", "header", "Operator keys only: the tenant to work in.", {"type": "string", "pattern": CHOSEN_ID})
+_IDEMPOTENCY = Parameter(
+    "Idempotency-Key",
+    "header",
+    "The same key and body get the same answer for 24 hours.",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r'^("([ !#-\[\]-~]|\\["\\])+"|[!#-+\--~]+)$'},
+)
+_REQUEST_ID: dict[str, Any] = {
+    "required": True,
+    "description": "The request's own `X-Request-Id` where it is well formed, else made here.",
+    "schema": {"type": "string"},
+}
+# Before OpenAPI 3.2 the schema of an event stream describes each event of it.
+_EVENT: dict[str, Any] = {
+    "description": "One server-sent event; `id` is its number within the run.",
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": JSON},
+    },
+}
 _PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
     "description": "RFC 9457 problem details.",

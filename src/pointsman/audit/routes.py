@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
 
 from pointsman.audit.schemas import AuditEntryRead, VerdictRead
 from pointsman.audit.service import AuditService
 from pointsman.web.deps import Caller, provided
 from pointsman.web.paging import Cursor, Limit, Page
+from pointsman.web.wire import GivenMoment
 
 router = APIRouter(tags=["audit"])
 
@@ -25,8 +25,8 @@ async def list_entries(
     object_type: Annotated[str | None, Query(max_length=50, description="Only changes of such objects, such as `agent`.")] = None,
     object_id: Annotated[str | None, Query(max_length=600, description="Only changes of the object with this id.")] = None,
     key_id: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only what this key did.")] = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from", description="Not older than this.")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to", description="Older than this.")] = None,
+    since: Annotated[GivenMoment | None, Query(alias="from", description="Not older than this.")] = None,
+    until: Annotated[GivenMoment | None, Query(alias="to", description="Older than this.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AuditEntryRead]:

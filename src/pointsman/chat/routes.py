@@ -13,7 +13,7 @@ from pointsman.chat.service import ChatService
 from pointsman.runs.routes import run_stream
 from pointsman.web.deps import caller, service
 from pointsman.web.idempotency import attempt_of
-from pointsman.web.openapi import Answer, DescribedRoute, Operation
+from pointsman.web.openapi import LOCATION, Answer, DescribedRoute, Operation
 from pointsman.web.streams import EventStream
 from pointsman.web.validation import invalid_request
 
@@ -74,7 +74,8 @@ routes = [
             summary="Take one turn with an agent.",
             tag="chat",
             body=ChatRequest,
-            answers={200: Answer("The answer, or with `stream: true` the run's events.", ChatAnswer, stream=True)},
+            answers={200: Answer("The answer, or with `stream: true` the run's events.", ChatAnswer, stream=True, headers=LOCATION)},
+            problems=(502, 504),
             description="The run belongs to the gateway: it is finished and counted also when the client leaves. `Location` names it.",
         ),
     )

@@ -16,6 +16,7 @@ MOST_ATTACHMENTS = 16
 
 _Id = Annotated[str, msgspec.Meta(pattern=CHOSEN_ID)]
 _Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+_Settings = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/ModelSettings"})]
 _MediaType = Annotated[str, msgspec.Meta(pattern=r"^[a-z]+/[a-z0-9.+-]{1,100}$")]
 
 
@@ -36,7 +37,7 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     stream: bool = False
     stream_verbosity: Verbosity = "events"
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
-    model_settings: dict[str, Any] | None = None
+    model_settings: _Settings | None = None
     variables: dict[str, str | int | float | bool] | None = None
     attachments: Annotated[tuple[Attachment, ...], msgspec.Meta(max_length=MOST_ATTACHMENTS)] = ()
     metadata: dict[str, Any] | None = None

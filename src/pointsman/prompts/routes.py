@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
+from pointsman.kit.ids import CHOSEN_ID
 from pointsman.prompts.errors import PromptVersionNotFound
 from pointsman.prompts.schemas import (
     MAX_VERSION,
@@ -22,6 +23,7 @@ from pointsman.prompts.schemas import (
 )
 from pointsman.prompts.service import PromptService
 from pointsman.web.deps import Caller, provided
+from pointsman.web.openapi import LOCATION
 from pointsman.web.paging import Cursor, Limit, Page
 
 Prompts = Annotated[PromptService, Depends(provided(PromptService))]
@@ -31,11 +33,14 @@ Tags = Annotated[
 Search = Annotated[str | None, Query(max_length=255, description="Text in the id, name or description, in any case.")]
 IncludeInactive = Annotated[bool, Query(description="Deleted ones too.")]
 QueryVersion = Annotated[int | None, Query(ge=1, le=MAX_VERSION)]
+# Told by the document, judged by the service: what is no version is a version that does not exist.
+PathVersion = Annotated[str, Path(json_schema_extra={"type": "integer", "minimum": 1, "maximum": MAX_VERSION})]
+NewLabel = Annotated[str, Path(json_schema_extra={"pattern": CHOSEN_ID})]
 
 router = APIRouter(tags=["prompts"])
 
 
-@router.post("/v2/prompts", status_code=201, response_model=PromptRead)
+@router.post("/v2/prompts", status_code=201, response_model=PromptRead, responses={201: {"headers": LOCATION}})
 async def create_prompt(body: PromptCreate, prompts: Prompts, caller: Caller, response: Response) -> object:
     """Make a prompt; one that was deleted comes back as its next version."""
     prompt = await prompts.create_prompt(caller, body)
@@ -76,7 +81,7 @@ async def list_prompt_versions(prompt_id: str, prompts: Prompts, limit: Limit = 
 
 
 @router.get("/v2/prompts/{prompt_id}/versions/{version}", response_model=PromptVersionRead)
-async def get_prompt_version(prompt_id: str, version: str, prompts: Prompts) -> object:
+async def get_prompt_version(prompt_id: str, version: PathVersion, prompts: Prompts) -> object:
     """Read one version."""
     return await prompts.require_version(prompt_id, _number(version))
 
@@ -111,7 +116,7 @@ async def get_prompt_label(prompt_id: str, label: str, prompts: Prompts) -> obje
 
 
 @router.put("/v2/prompts/{prompt_id}/labels/{label}", response_model=LabelRead)
-async def put_prompt_label(prompt_id: str, label: str, body: LabelPut, prompts: Prompts, caller: Caller) -> object:
+async def put_prompt_label(prompt_id: str, label: NewLabel, body: LabelPut, prompts: Prompts, caller: Caller) -> object:
     """Make a label, or move it to another version."""
     return await prompts.put_label(caller, prompt_id, label, body.version)
 

@@ -18,12 +18,13 @@ from pointsman.settings import Settings
 from pointsman.web.deps import Caller, caller, provided, service
 from pointsman.web.openapi import Answer, DescribedRoute, Operation, Parameter
 from pointsman.web.paging import Cursor, Limit, Page
-from pointsman.web.streams import EventStream, Flag, frame, resume_after
+from pointsman.web.streams import LAST_SEQ, EventStream, Flag, frame, resume_after
 
 router = APIRouter(tags=["runs"])
 
 Runs = Annotated[RunService, Depends(provided(RunService))]
 Filter = Annotated[str | None, Query(max_length=255)]
+_SEQ = {"type": "integer", "minimum": 0, "maximum": LAST_SEQ}
 _VERBOSITIES = ("full", "events", "result")
 
 
@@ -96,8 +97,8 @@ routes = [
             tag="runs",
             answers={200: Answer("The run's events; the last one ends the stream.", stream=True)},
             parameters=(
-                Parameter("Last-Event-ID", "header", "Only events after this id.", {"type": "integer", "minimum": 0}),
-                Parameter("after", "query", "The same for clients that cannot set the header.", {"type": "integer", "minimum": 0}),
+                Parameter("Last-Event-ID", "header", "Only events after this id.", _SEQ),
+                Parameter("after", "query", "The same for clients that cannot set the header.", _SEQ),
                 Parameter("stream_verbosity", "query", "Unset: that of the run's request.", {"type": "string", "enum": list(_VERBOSITIES)}),
             ),
         ),

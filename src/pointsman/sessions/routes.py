@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 
 from pointsman.sessions.schemas import MemoryCreate, MemoryRead, MemoryUpdate, MessageRead, SessionRead
 from pointsman.sessions.service import MemoryService, SessionService
 from pointsman.web.deps import Caller, provided
+from pointsman.web.openapi import LOCATION
 from pointsman.web.paging import Cursor, Limit, Page
 
 router = APIRouter(tags=["sessions"])
@@ -52,10 +53,12 @@ async def list_memories(
     return await memories.list_memories(caller, user_id=user_id, agent_id=agent_id, limit=limit, cursor=cursor)
 
 
-@router.post("/v2/memories", status_code=201)
-async def create_memory(memories: Memories, caller: Caller, body: MemoryCreate) -> MemoryRead:
+@router.post("/v2/memories", status_code=201, responses={201: {"headers": LOCATION}})
+async def create_memory(memories: Memories, caller: Caller, body: MemoryCreate, response: Response) -> MemoryRead:
     """Tell an agent a fact about a user."""
-    return await memories.create(caller, body)
+    memory = await memories.create(caller, body)
+    response.headers["Location"] = f"/v2/memories/{memory.id}"
+    return memory
 
 
 @router.get("/v2/memories/{memory_id}")

@@ -8,9 +8,9 @@ from pydantic import Field, StringConstraints
 
 from pointsman.kit.ids import ChosenId
 from pointsman.sessions.memory import LONGEST
-from pointsman.web.wire import Body, Moment, Read
+from pointsman.web.wire import NOT_BLANK, Body, Moment, Read
 
-Content = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST, strip_whitespace=True)]
+Content = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST, strip_whitespace=True), Field(json_schema_extra=NOT_BLANK)]
 
 
 class SessionRead(Read):

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, TypeAdapter
+from pydantic.config import JsonDict
 
 from pointsman.usage.queries import Filters
-from pointsman.usage.schemas import UsageReport
+from pointsman.usage.schemas import GROUPS, UsageReport
 from pointsman.usage.service import UsageService, as_csv, parse_groups
 from pointsman.web.deps import Caller, provided
 
@@ -39,10 +40,12 @@ def _within(value: dt.date) -> dt.date:
 
 
 When = Annotated[AwareDatetime | dt.date, BeforeValidator(_when), AfterValidator(_within)]
+_GROUP = f" *({'|'.join(GROUPS)}) *"
+_GROUP_BY: JsonDict = {"pattern": f"^({_GROUP}(,{_GROUP})*)?$"}
 Filter = Annotated[str | None, Query(max_length=255)]
 
 
-@router.get("/v2/usage", response_model=UsageReport, responses={200: {"content": {"text/csv": {}}}})
+@router.get("/v2/usage", response_model=UsageReport, responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
 async def report_usage(
     usage: Annotated[UsageService, Depends(provided(UsageService))],
     caller: Caller,
@@ -53,7 +56,9 @@ async def report_usage(
     session_id: Filter = None,
     model: Filter = None,
     key_id: Annotated[int | None, Query(ge=0, le=2_147_483_647)] = None,
-    group_by: Annotated[str | None, Query(max_length=255, description="Comma-separated, such as day,agent_id.")] = None,
+    group_by: Annotated[
+        str | None, Query(max_length=255, description="Comma-separated, such as day,agent_id.", json_schema_extra=_GROUP_BY)
+    ] = None,
     format: Annotated[Literal["json", "csv"], Query()] = "json",  # noqa: A002 - the name on the wire
 ) -> UsageReport | Response:
     """Sum tokens and cost, grouped as asked."""

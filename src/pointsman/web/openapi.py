@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+LOCATION: Mapping[str, Any] = {"Location": {"required": True, "description": "Where it is found.", "schema": {"type": "string"}}}
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
 
@@ -28,16 +29,21 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of an operation: `model` is a msgspec or plain type for JSON, `stream` adds an event stream beside it."""
+    """One answer of an operation: `model` is a msgspec or plain type for JSON, `stream` adds an event stream beside it.
+
+    `media` is the type of a body that no model describes; `headers` are OpenAPI's Header objects by name.
+    """
 
     description: str
     model: Any = None
     stream: bool = False
+    media: str = ""
+    headers: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What an operation takes and answers.
+    """What an operation takes and answers. `problems` are the statuses of failures that the edge does not know of.
 
     `body` is a msgspec Struct; with `body_required=False` an empty body is let through. The edge reads, bounds and scans
     the body before the route runs, exactly when `body` is given.
@@ -51,6 +57,7 @@ class Operation:
     body_required: bool = True
     parameters: tuple[Parameter, ...] = ()
     description: str = ""
+    problems: tuple[int, ...] = ()
 
 
 class DescribedRoute(Route):

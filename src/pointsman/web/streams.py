@@ -44,10 +44,9 @@ def resume_after(connection: HTTPConnection) -> int:
 
     `Last-Event-ID` goes before `?after=`: an EventSource that comes back still has the address it began with.
     """
-    header, query = connection.headers.get("last-event-id"), connection.query_params.get("after")
-    if header is not None and header.strip():
-        return _seq(header.strip(), "/header/Last-Event-ID")
-    return 0 if query is None else _seq(query, "/query/after")
+    header, query = connection.headers.get("last-event-id", "").strip(), connection.query_params.get("after")
+    after = 0 if query is None else _seq(query, "/query/after")
+    return _seq(header, "/header/Last-Event-ID") if header else after
 
 
 class EventStream:

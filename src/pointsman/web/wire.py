@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic.config import JsonDict
 
 from pointsman.kit.clock import rfc3339
 
+# For `json_schema_extra`, where a validator refuses what consists of spaces.
+# Python counts the separators among the control characters as spaces, JSON Schema does not.
+NOT_BLANK: JsonDict = {"pattern": r"[^\s\x1c-\x1f\x85]"}
 Moment = Annotated[dt.datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+
+
+def _written(value: object) -> object:
+    # pydantic reads a number as seconds since 1970, and a day as its midnight; who sent either meant something else.
+    if isinstance(value, dt.datetime) or (isinstance(value, str) and _RFC3339.match(value)):
+        return value
+    raise ValueError("This is no moment with its zone, such as 2026-01-31T12:00:00Z.")
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
+GivenMoment = Annotated[AwareDatetime, BeforeValidator(_written)]
 
 
 class Body(BaseModel):

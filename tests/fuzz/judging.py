@@ -1,0 +1,153 @@
+"""What an answer may be: schemathesis' checks with what they cannot know, and ours beside them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+from schemathesis import Response
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.openapi.checks import RejectedPositiveData
+from tests.fuzz.principals import MARKER, Principal
+from tests.fuzz.stock import AnyCase
+
+from pointsman import bootstrap
+from pointsman.kit.problems import Problem
+
+assert bootstrap  # whose imports register every problem
+_MEMBERS = ("type", "title", "status", "detail", "code", "request_id")
+_INSIDES = ("Traceback (most recent call last)", 'File "/', "asyncpg.exceptions", "pydantic_core")
+# Before a key is looked at: what cannot be read, is found nowhere, or is too large already by what it declares.
+_BEFORE_THE_KEY = {400, 404, 405, 413}
+_BEFORE_THE_SCOPE = _BEFORE_THE_KEY | {422, 429}
+
+
+class Finding(NamedTuple):
+    """Something that must not be."""
+
+    check: str
+    message: str
+
+
+class Request(NamedTuple):
+    """A generated request, in whose name it was sent, and which operation of the document it is for."""
+
+    case: AnyCase
+    principal: Principal
+    alternatives: list[list[str]]  # of scopes; empty where no key is needed
+    sent: str  # its address, headers but the key, and body, as one text
+
+
+def judge(request: Request, response: Response, secrets: list[str]) -> Iterator[Finding]:
+    """Our own checks."""
+    text = response.content.decode(errors="replace")
+    if response.status_code >= 400 and request.case.method != "HEAD":
+        yield from _as_problem(response)
+    yield from (
+        Finding("no_insides", f"the answer holds {inside!r}") for inside in _INSIDES if inside in text and inside not in request.sent
+    )
+    yield from (Finding("no_secret", "the answer holds a secret") for secret in secrets if secret in text and secret not in request.sent)
+    if request.principal.name != "operator" and MARKER in text and MARKER not in request.sent:
+        yield Finding("tenants_apart", "the answer holds what another tenant said")
+    if request.alternatives:
+        yield from _as_authorized(request, response)
+
+
+def of_schemathesis(group: FailureGroup, request: Request, response: Response) -> Iterator[Finding]:
+    """What its checks found, without what `excuse` explains."""
+    for failure in group.exceptions:
+        if not excuse(failure, request.case, response):
+            yield Finding(type(failure).__name__, f"{failure.title}: {failure.message}")
+
+
+def excuse(failure: Failure, case: AnyCase, response: Response) -> str:
+    """Why this is no failure; empty where it is one."""
+    told = _json(response)
+    code = told.get("code", "") if isinstance(told, dict) else ""
+    if isinstance(failure, RejectedPositiveData):
+        return _why_rejected(code, told, case)
+    if response.status_code in {502, 503, 504} and code.startswith("model-") and case.path.endswith("/chat"):
+        return "the provider failed, or a script said that it does"
+    return ""
+
+
+def _why_rejected(code: str, told: Any, case: AnyCase) -> str:
+    """Rules that a JSON Schema cannot state, each by the place that the answer names."""
+    if code in _RULES_BEYOND_SCHEMA:
+        return _RULES_BEYOND_SCHEMA[code]
+    pointers = [error["pointer"] for error in told.get("errors", [])]
+    where = f"{case.operation.method.upper()} {case.path}"
+    reasons = [_beyond_schema(where, pointer) for pointer in pointers]
+    return "; ".join(sorted(set(reasons))) if reasons and all(reasons) else ""
+
+
+def _beyond_schema(where: str, pointer: str) -> str:
+    return next((reason for pattern, reason in _PLACES if re.fullmatch(pattern, f"{where} {pointer}")), "")
+
+
+_RULES_BEYOND_SCHEMA: dict[str, str] = {
+    "json-refused": "NUL, half surrogates and huge numbers are JSON, and cannot be kept",
+    "malformed-request": "control characters in an address",
+    "address-too-long": "the address is bounded as a whole",
+    "idempotency-key-reused": "the same key came with another body before",
+}
+_PLACES: tuple[tuple[str, str], ...] = (
+    (r".* /query/cursor", "a cursor is opaque, and only ours are taken"),
+    (r"GET \S+ /query/(from|to)", "years that have a UTC in every zone"),
+    (r"GET /v2/usage /query/group_by", "names differ from each other"),
+    (r".*/tools/\d+/timezone", "a time zone exists, and belongs to current_time"),
+    (r".*/tools", "a tool is listed once"),
+    (r".* /expires_at", "what expires, expires later"),
+    (r"POST \S+/chat /(attachments|model|variables).*", "a file as data or as an address, a model that is there, the prompt's own variables"),
+    (r"POST \S+/render ", "a version and a label at once"),
+    (r"PUT \S+ /path/label", "a number or `latest` is a version"),
+    (
+        r"(POST|PATCH) /v2/agents(/\{\w+\})? (/config.*|/prompt_service_id)?",
+        "an agent's fields have to hold together: its prompt, its models and its script",
+    ),
+)
+
+
+def _as_problem(response: Response) -> Iterator[Finding]:
+    kind = response.headers.get("content-type", [""])[0]
+    if kind != "application/problem+json":
+        yield Finding("problem_json", f"{response.status_code} came as {kind!r}")
+        return
+    told = _json(response)
+    if not isinstance(told, dict):
+        yield Finding("problem_json", "it is no JSON object")
+        return
+    problem = cast("dict[str, Any]", told)
+    missing = [name for name in _MEMBERS if name not in problem]
+    if missing:
+        yield Finding("problem_json", f"it lacks {', '.join(missing)}")
+        return
+    code = problem["code"]
+    if code not in Problem.registry or problem["type"] != f"/problems/{code}":
+        yield Finding("problem_json", f"nobody knows its code {code!r} of type {problem['type']!r}")
+    if problem["status"] != response.status_code or [problem["request_id"]] != response.headers.get("x-request-id"):
+        yield Finding("problem_json", "its status or request_id is not that of the answer")
+
+
+def _as_authorized(request: Request, response: Response) -> Iterator[Finding]:
+    principal, status = request.principal, response.status_code
+    if principal.is_stranger:
+        if status != 401 and status not in _BEFORE_THE_KEY:
+            yield Finding("keys_are_asked_for", f"a stranger was answered {status}")
+        return
+    told = _json(response)
+    code = told.get("code") if isinstance(told, dict) else None
+    if principal.may(request.alternatives):
+        if status == 401 or code == "scope-missing":
+            yield Finding("keys_open", f"a key that holds the scope was answered {status} {code}")
+    elif status != 403 and status not in _BEFORE_THE_SCOPE:
+        yield Finding("scopes_are_asked_for", f"a key without the scope was answered {status} {code}")
+
+
+def _json(response: Response) -> Any:
+    try:
+        return json.loads(response.content)
+    except ValueError:
+        return None
