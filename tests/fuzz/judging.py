@@ -100,7 +100,7 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r".*/tools/\d+/timezone", "a time zone exists, and belongs to current_time"),
     (r".*/tools", "a tool is listed once"),
     (r".* /expires_at", "what expires, expires later"),
-    (r"POST \S+/chat /(attachments|model|variables).*", "a file as data or as an address, a model that is there, the prompt's own variables"),
+    (r"POST \S+/chat /(attachments|model|variables).*", "a file is data or an address, the model exists, variables are the prompt's"),
     (r"POST \S+/render ", "a version and a label at once"),
     (r"PUT \S+ /path/label", "a number or `latest` is a version"),
     (
