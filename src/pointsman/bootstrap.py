@@ -21,6 +21,9 @@ from pointsman.agents.service import AgentService
 from pointsman.audit import routes as audit_routes
 from pointsman.audit.chain import Sealer
 from pointsman.audit.service import AuditService
+from pointsman.budgets import routes as budget_routes
+from pointsman.budgets.metering import Budgets
+from pointsman.budgets.service import BudgetService
 from pointsman.chat import routes as chat_routes
 from pointsman.chat.journal import Journal
 from pointsman.chat.service import ChatService
@@ -70,10 +73,11 @@ class Gateway:
         self._loops: list[asyncio.Task[None]] = []
         self._listener = Listener(dsn)
         self._heartbeat = Heartbeat(dsn, settings.runs.heartbeat)
-        self._journal = Journal(db)
+        self._models = Models(settings)
+        self._budgets = Budgets(db, self._listener, attempts=self._models.attempts, output_tokens=settings.budgets.output_tokens)
+        self._journal = Journal(db, self._budgets.owes)
         live = LiveRuns()
         self._deltas = DeltaWriter(db, live, settings.runs.flush_interval, self.metrics.events_written)
-        self._models = Models(settings)
         self._egress = Egress(settings.egress.allow)
         self._authenticator = Authenticator(db, self._listener)
         self._usage = UsageService(db)
@@ -83,6 +87,7 @@ class Gateway:
             db=db,
             catalogue=catalogue,
             models=self._models,
+            budgets=self._budgets,
             egress=self._egress,
             live=live,
             journal=self._journal,
@@ -106,6 +111,7 @@ class Gateway:
             MemoryService(db, require_agent=agents.require_agent),
             RunService(db, replay, self._rescue),
             self._usage,
+            BudgetService(db, require_agent=agents.require_agent, changed=self._budgets.active.forget),
             AuditService(db),
             replay,
             self._models,
@@ -140,6 +146,8 @@ class Gateway:
             ("journal.open", self._journal.run_opening),
             ("journal.enter", self._journal.run_entering),
             ("deltas", self._deltas.run),
+            ("budgets.reserve", self._budgets.run),
+            ("budgets.sweep", self._budgets.sweep),
             ("runs.watch", self._chat.watch),
             ("rescue", self._rescue.run),
             ("keys.last_used", self._authenticator.run),
@@ -190,6 +198,7 @@ def routers() -> list[APIRouter | BaseRoute]:
         *run_routes.routes,
         session_routes.router,
         usage_routes.router,
+        budget_routes.router,
         access_routes.router,
         audit_routes.router,
         model_routes.router,

@@ -117,6 +117,14 @@ class RunSettings(_Section):
         return self
 
 
+class BudgetSettings(_Section):
+    """How much is reserved of budgets."""
+
+    output_tokens: int = Field(
+        default=4096, ge=16, le=10_000_000, description="Output tokens of a call within a budget that sets no `max_tokens`."
+    )
+
+
 class UpstreamLimits(_Section):
     """The four time limits and the bulkhead of one model provider."""
 
@@ -172,6 +180,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()
     runs: RunSettings = RunSettings()
+    budgets: BudgetSettings = BudgetSettings()
     egress: EgressSettings = EgressSettings()
     keyring: KeyRingSettings = KeyRingSettings()
     log: LogSettings = LogSettings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pointsman.access import models as access
 from pointsman.agents import models as agents
 from pointsman.audit import models as audit
+from pointsman.budgets import models as budgets
 from pointsman.credentials import models as credentials
 from pointsman.execution import models as execution
 from pointsman.jobs import models as jobs
@@ -20,4 +21,21 @@ from pointsman.usage import models as usage
 from pointsman.web import models as web
 
 METADATA = Base.metadata
-SLICES = (access, agents, audit, credentials, execution, jobs, knowledge, prompts, runs, sessions, skills, supervision, teams, usage, web)
+SLICES = (
+    access,
+    agents,
+    audit,
+    budgets,
+    credentials,
+    execution,
+    jobs,
+    knowledge,
+    prompts,
+    runs,
+    sessions,
+    skills,
+    supervision,
+    teams,
+    usage,
+    web,
+)

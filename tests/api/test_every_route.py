@@ -33,15 +33,17 @@ BODIES: dict[str, Any] = {
     "POST /v2/agents/{}/chat": {"message": "Hello", "user_id": "u1"},
     "POST /v2/memories": {"user_id": "u1", "agent_id": "support", "content": "Likes tea."},
     "PATCH /v2/memories/{}": {"content": "Likes coffee."},
+    "POST /v2/budgets": {"subject_type": "user", "subject_id": "u1", "unit": "tokens", "period": "day", "amount": 1},
+    "PATCH /v2/budgets/{}": {"amount": 2},
     "POST /v2/keys": {"name": "new", "scopes": ["keys:write"]},
     "PATCH /v2/keys/{}": {"name": "renamed"},
     "POST /v2/keys/{}/rotate": {},
 }
 QUERIES = {"GET /v2/prompts/{}/diff": "?from=1&to=2"}
 # What belongs to a tenant; everything else with an id is the operator's catalogue, which all tenants share.
-OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/")
+OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/", "/v2/budgets/")
 OPERATORS_ONLY = {"GET /v2/audit/verify"}
-LISTS = ("/v2/runs", "/v2/sessions", "/v2/memories", "/v2/keys", "/v2/audit", "/v2/usage")
+LISTS = ("/v2/runs", "/v2/sessions", "/v2/memories", "/v2/keys", "/v2/budgets", "/v2/audit", "/v2/usage")
 
 
 @dataclass
@@ -96,6 +98,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         run = await _made(client, "/v2/agents/support/chat", message="Hello", user_id="u1", session_id="talk")
         memory = await _made(client, "/v2/memories", user_id="u1", agent_id="support", content="Likes tea.")
         key = await _made(client, "/v2/keys", name="a key of acme", scopes=["keys:write"])
+        budget = await _made(client, "/v2/budgets", subject_type="tenant", subject_id="acme", unit="tokens", period="day", amount=10**6)
     return {
         "prompts": "greeting",
         "agents": "support",
@@ -103,6 +106,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         "sessions": "talk",
         "memories": memory["id"],
         "keys": str(key["id"]),
+        "budgets": budget["id"],
     }
 
 

@@ -37,6 +37,9 @@ _CHECKED = {
     "knowledge_entries.status": "active",
     "knowledge_entries.knowledge_status": "indexed",
     "agent_prompts.pinned_label": None,
+    "budgets.subject_type": "key",
+    "budgets.unit": "tokens",
+    "budgets.period": "day",
     "runs.kind": "chat",
     "runs.status": "running",
 }

@@ -97,7 +97,7 @@ class Talk:
 async def talking(db: Database) -> AsyncGenerator[Talk]:
     async with db.connection() as connection:
         await store_snapshot(connection, SNAPSHOT, b"{}")
-    journal = Journal(db)
+    journal = Journal(db, lambda _: False)
     loops = [asyncio.create_task(journal.run_opening()), asyncio.create_task(journal.run_entering())]
     try:
         yield Talk(db, journal)

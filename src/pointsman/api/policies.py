@@ -87,6 +87,11 @@ POLICIES: Mapping[str, Policy] = {
     "GET /v2/audit": scope("audit:read"),
     "GET /v2/audit/verify": scope("audit:read"),
     "GET /v2/usage": scope("usage:read"),
+    "GET /v2/budgets": scope("budgets:read"),
+    "POST /v2/budgets": scope("budgets:write"),
+    "GET /v2/budgets/{id}": scope("budgets:read"),
+    "PATCH /v2/budgets/{id}": scope("budgets:write"),
+    "DELETE /v2/budgets/{id}": scope("budgets:write"),
     "GET /v2/models": scope("models:read"),
     "GET /v2/tools": scope("tools:read"),
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pointsman.budgets.settling import SETTLING
 from pointsman.kit.db import Connection, Database
-from pointsman.kit.group_commit import GroupCommit
+from pointsman.kit.group_commit import GroupCommit, Write
 from pointsman.runs.events import Event, pack
 from pointsman.runs.live import BLOCK
 from pointsman.usage.ledger import NAMES, TYPES, UsageRow, columns, counting
@@ -67,9 +68,12 @@ class Entry:
 class Journal:
     """The group-commit writer of runs; `enter` returns false when the run is no longer this replica's."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, owes: Callable[[str], bool]) -> None:
+        """Make one; `owes` says whether a run may hold reservations of budgets, which its steps with usage and its end then settle."""
         self._opening: GroupCommit[OpenRun, Opening] = GroupCommit(db, _open, name="runs.open", key=lambda run: run.id, most=64)
-        self._entering: GroupCommit[Entry, bool] = GroupCommit(db, _enter, name="runs.steps", key=lambda entry: entry.run_id, most=64)
+        self._entering: GroupCommit[Entry, bool] = GroupCommit(
+            db, _entering(owes), name="runs.steps", key=lambda entry: entry.run_id, most=64
+        )
 
     async def open(self, run: OpenRun, *, patience: float) -> Opening:
         """Open a run. Raises Unavailable when the database stays away for `patience` seconds."""
@@ -179,7 +183,7 @@ _USAGE = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(TYPES, s
 
 # The update of the run's row is the fence: it takes the row's lock and finds nothing once another replica has raised the epoch
 # or the run has ended. Everything else hangs on what it returns.
-_ENTER = f"""
+_STEPS = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::varchar[], $2::int[], $3::varchar[], $4::text[], $5::text[], $6::int[])
     AS a (run_id, epoch, status, result, error, reserve)
@@ -203,9 +207,10 @@ WITH asked AS (
     ON CONFLICT DO NOTHING
 ), mine AS (
     SELECT u.* FROM unnest({_USAGE}) AS u ({NAMES}) JOIN held h ON h.id = u.run_id WHERE $17
-), {counting("mine")}
-SELECT id FROM held
-"""  # noqa: S608 - made of constants
+), {counting("mine")}"""  # noqa: S608 - made of constants
+_END = " SELECT id FROM held"
+_ENTER = _STEPS + _END
+_ENTER_SETTLING = f"{_STEPS}, {SETTLING} {_END}"
 
 # A repeated end finds the run ended, by this same epoch: then the first attempt was committed.
 _ALREADY = """
@@ -214,12 +219,20 @@ ON r.id = a.id AND r.epoch = a.epoch AND r.status = a.status AND a.status <> 'ru
 """
 
 
-async def _enter(connection: Connection, entries: Sequence[Entry]) -> list[bool]:
+def _entering(owes: Callable[[str], bool]) -> Write[Entry, bool]:
+    async def enter(connection: Connection, entries: Sequence[Entry]) -> list[bool]:
+        # Without reservations nothing is to be paid for budgets.
+        return await _enter(connection, entries, _ENTER_SETTLING if any(owes(entry.run_id) for entry in entries) else _ENTER)
+
+    return enter
+
+
+async def _enter(connection: Connection, entries: Sequence[Entry], statement: str) -> list[bool]:
     messages = [(entry, message) for entry in entries for message in entry.messages]
     told = [entry for entry in entries if entry.events]
     usages = [usage for entry in entries for usage in entry.usages]
     rows = await connection.fetch(
-        _ENTER,
+        statement,
         [entry.run_id for entry in entries],
         [entry.epoch for entry in entries],
         [entry.status for entry in entries],

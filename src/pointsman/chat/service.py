@@ -12,6 +12,8 @@ import msgspec
 import structlog
 
 from pointsman.agents.resolve import Catalogue, ResolvedAgent
+from pointsman.budgets.metering import Budgets
+from pointsman.budgets.rows import Payer
 from pointsman.chat import planning
 from pointsman.chat.driving import Drive, TakenOver, defect
 from pointsman.chat.facts import Outcome, RunFacts, Spent, facts_of
@@ -54,6 +56,7 @@ class ChatService:
         db: Database,
         catalogue: Catalogue,
         models: Models,
+        budgets: Budgets,
         egress: Egress,
         live: LiveRuns,
         journal: Journal,
@@ -66,6 +69,7 @@ class ChatService:
         self._db = db
         self._catalogue = catalogue
         self._models = models
+        self._budgets = budgets
         self._egress = egress
         self._live = live
         self._pace = Pace(live)
@@ -94,6 +98,7 @@ class ChatService:
             key_id=principal.key_id,
             model=prepared.models[0],
         )
+        await self._budgets.admit(_payer(facts), prepared.models)
         live = await self._openings.open(facts, request, prepared)
         if live is None:
             return await self.find_facts(facts.id) or facts
@@ -125,6 +130,7 @@ class ChatService:
 
     def redrive(self, row: Record) -> None:
         """Go on with a run that was taken over, from its last recorded step."""
+        self._budgets.adopt(row["id"])
         self._metrics.run_redriven()
         live = LiveRun(row["id"], epoch=row["epoch"], next_seq=row["reserved_seq"] - BLOCK + 1, reserved=row["reserved_seq"])
         drive = Drive(facts_of(row), live, self._pace, self._journal, self._metrics, state=TurnState(), spent=Spent(), position=0)
@@ -178,6 +184,7 @@ class ChatService:
         run_id = drive.facts.id
         if self._drives.get(run_id) is drive:
             del self._drives[run_id], self._tasks[run_id]
+            self._budgets.forget(run_id)
         if not drive.live.ended:
             drive.abandon()
         self._live.remove(drive.live)
@@ -237,7 +244,8 @@ class ChatService:
         plan = planning.plan_turn(
             prepared, past, reasons=await self._models.reasoning(prepared.models[0]), max_steps=self._settings.max_steps
         )
-        result = await run_turn(plan, drive.state, self._models, self._tools(facts, prepared.agent), drive)
+        models = self._budgets.around(self._models, _payer(facts), facts.id, epoch=drive.live.epoch)
+        result = await run_turn(plan, drive.state, models, self._tools(facts, prepared.agent), drive)
         await drive.complete(result)
 
     async def _resumed(self, drive: Drive, row: Record) -> None:
@@ -269,3 +277,7 @@ class ChatService:
         if facts.user_id is not None:
             book = memory.MemoryBook(self._db, memory.Scope(facts.tenant_id, facts.user_id, facts.agent_id), facts.id)
         return Builtins(names, timezone=timezone, book=book)
+
+
+def _payer(facts: RunFacts) -> Payer:
+    return Payer(facts.tenant_id, facts.agent_id, facts.user_id, facts.key_id)

@@ -77,7 +77,9 @@ class Problem(Exception):  # noqa: N818 - it is a value on the wire as much as a
     def recall(described: dict[str, Any]) -> Problem:
         """The problem that `describe` described, as the class of its code."""
         kind = Problem.registry.get(described["code"], InternalProblem)
-        return kind(described["detail"], hint=described.get("hint", ""), retry_after=described.get("retry_after"))
+        known = {"code", "title", "detail", "hint", "retry_after"}
+        fields = {name: value for name, value in described.items() if name not in known}
+        return kind(described["detail"], hint=described.get("hint", ""), retry_after=described.get("retry_after"), **fields)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Register the code, which must be unique: clients switch on it."""

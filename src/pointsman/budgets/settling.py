@@ -1,0 +1,65 @@
+"""Settling: what a run's calls really used takes the place of what they held, in the statement that records the usage."""
+
+from __future__ import annotations
+
+from pointsman.kit.db import Connection
+
+# A window that has ended is begun anew by whoever writes first, whatever for. What is held passes over into the new window: it is
+# counted when it is settled, as its usage is.
+_ROLLED = """
+    SELECT c.number, greatest(c.window_start, w.started) AS started, w.started AS begins
+    FROM budget_counters c JOIN budgets b ON b.number = c.number
+    CROSS JOIN LATERAL (SELECT date_trunc(b.period, clock_timestamp(), 'UTC') AS started) w
+"""
+
+# Expects `held` (id), `asked` (run_id, status) and `mine` (usage of this statement by run) beside `spent`, the usage rows that are
+# really inserted by it, so that a repeated statement adds nothing. A call's usage counts against those budgets that it was reserved
+# of. Where no price could be counted after all, the whole reservation is spent.
+SETTLING = f"""
+    closing AS (
+        SELECT h.id AS run_id FROM held h JOIN asked a ON a.run_id = h.id
+        WHERE a.status <> 'running' OR h.id IN (SELECT run_id FROM mine)
+    ), released AS (
+        DELETE FROM budget_reservations r USING closing c WHERE r.run_id = c.run_id RETURNING r.run_id, r.number, r.amount
+    ), billed AS (
+        SELECT run_id, sum(prompt_tokens::numeric + completion_tokens) AS tokens, sum(cost) AS cost, bool_and(cost IS NOT NULL) AS is_priced
+        FROM spent GROUP BY run_id
+    ), billing AS (
+        SELECT r.number, sum(r.amount) AS released, sum(CASE
+            WHEN u.run_id IS NULL THEN 0
+            WHEN b.unit = 'tokens' THEN u.tokens
+            WHEN u.is_priced THEN u.cost
+            ELSE greatest(u.cost, r.amount) END) AS used
+        FROM (SELECT run_id, number, sum(amount) AS amount FROM released GROUP BY run_id, number) r
+        JOIN budgets b ON b.number = r.number LEFT JOIN billed u ON u.run_id = r.run_id
+        GROUP BY r.number
+    ), rolled AS (
+        {_ROLLED} WHERE c.number IN (SELECT number FROM billing) ORDER BY c.number FOR UPDATE OF c
+    ), settled AS (
+        UPDATE budget_counters c SET window_start = w.started, reserved = c.reserved - s.released,
+            spent = s.used + CASE WHEN c.window_start >= w.begins THEN c.spent ELSE 0 END
+        FROM billing s JOIN rolled w ON w.number = s.number WHERE c.number = s.number
+    )"""  # noqa: S608 - made of constants
+
+# Reservations whose run has ended or is gone, as those that a presumed dead process made behind its run's end. A run has a row
+# before anything is reserved for it, and its end settles what it holds: what this finds belongs to nobody.
+_SWEEP = """
+WITH released AS (
+    DELETE FROM budget_reservations r
+    WHERE NOT EXISTS (SELECT FROM runs WHERE id = r.run_id AND status IN ('pending', 'running', 'paused'))
+    RETURNING r.number, r.amount
+), freed AS (
+    SELECT number, sum(amount) AS amount FROM released GROUP BY number
+), locked AS (
+    SELECT c.number FROM budget_counters c WHERE c.number IN (SELECT number FROM freed) ORDER BY c.number FOR UPDATE
+), settled AS (
+    UPDATE budget_counters c SET reserved = c.reserved - f.amount
+    FROM freed f JOIN locked l ON l.number = f.number WHERE c.number = f.number
+)
+SELECT count(*) FROM released
+"""
+
+
+async def sweep(connection: Connection) -> int:
+    """Give back what runs hold that have ended; how many reservations that were."""
+    return await connection.fetchval(_SWEEP)

@@ -1,0 +1,27 @@
+"""A tenant with a key, its budgets, and what chats of known size cost."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tests.e2e.calling import Caller, unique
+
+
+class Tenant(NamedTuple):
+    """A tenant and a caller with its key."""
+
+    id: str
+    key_id: int
+    caller: Caller
+
+
+def body(subject_type: str, subject_id: object, amount: float, **more: Any) -> dict[str, Any]:
+    """A budget of tokens for the day."""
+    fields = {"subject_type": subject_type, "subject_id": str(subject_id), "unit": "tokens", "period": "day", "amount": amount}
+    return {"id": unique("budget"), **fields, **more}
+
+
+async def stands(caller: Caller, budget: dict[str, Any]) -> tuple[float, float]:
+    """What is spent and what is reserved."""
+    now = await caller.get(f"/v2/budgets/{budget['id']}")
+    return now["spent"], now["reserved"]
