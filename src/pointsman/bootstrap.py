@@ -74,7 +74,7 @@ class Gateway:
         self._listener = Listener(dsn)
         self._heartbeat = Heartbeat(dsn, settings.runs.heartbeat)
         self._models = Models(settings)
-        self._budgets = Budgets(db, self._listener, attempts=self._models.attempts, output_tokens=settings.budgets.output_tokens)
+        self._budgets = Budgets(db, self._listener, settings.budgets.output_tokens)
         self._journal = Journal(db, self._budgets.owes)
         live = LiveRuns()
         self._deltas = DeltaWriter(db, live, settings.runs.flush_interval, self.metrics.events_written)

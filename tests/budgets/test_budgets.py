@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from tests.budgets.budget_scene import Tenant, body
 from tests.budgets.conftest import MakeTenant
-from tests.chat.conftest import Scene
 from tests.e2e.calling import Caller, unique
 
 READ = {
@@ -150,7 +149,7 @@ async def test_what_an_operator_made_a_tenant_reads_and_cannot_loosen(caller: Ca
     assert (await caller.get(path))["amount"] == 10
 
 
-async def test_changes_are_in_the_audit_log_of_the_tenant(scene: Scene, caller: Caller, tenant: Tenant) -> None:
+async def test_changes_are_in_the_audit_log_of_the_tenant(caller: Caller, tenant: Tenant) -> None:
     made = await caller.post("/v2/budgets", body("tenant", tenant.id, 10))
     await caller.patch(f"/v2/budgets/{made['id']}", {"amount": 20})
     await caller.http.delete(f"/v2/budgets/{made['id']}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -17,11 +16,11 @@ from pointsman.usage.cost import cost_of
 # Above what tokenizers make of ordinary text: about 4 characters of English a token, 3 of code or other alphabets, 1 of Chinese.
 _ASCII_PER_TOKEN = 3
 _OTHER_BYTES_PER_TOKEN = 2
-_PER_PART = 16
+_PER_PART = 12
 _PER_IMAGE = 6000
 _BYTES_PER_TOKEN_OF_DOCUMENTS = 4
 _ASCII = bytes(range(128))
-PER_CALL = 128
+PER_CALL = 64
 """Tokens of what a request has around its text; no call is reserved with less."""
 LEAST_OUTPUT = 16
 """Below so many tokens an answer is not worth its prompt; some providers take no smaller `max_tokens`."""
@@ -29,14 +28,13 @@ LEAST_OUTPUT = 16
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A call's models with how often each may be asked, and the most that one attempt sends and gets.
+    """The most that one attempt at each of a call's models sends and gets: the next is asked where those before it fail amid an answer.
 
-    The next model is asked where those before it fail, perhaps after output. An attempt that is repeated had no output, but its
-    prompt may be billed.
+    An attempt that is repeated had no output; where its prompt is billed all the same, that is counted but not reserved for. It
+    happens too seldom to hold several times the prompt for every call.
     """
 
     models: tuple[str, ...]
-    attempts: tuple[int, ...]
     prompt: int
     output: int
 
@@ -48,26 +46,18 @@ class Bound:
     def amount(self, unit: Unit, output: int) -> Decimal:
         """What is to be reserved for so many tokens of output: tokens, or dollars where all models are priced."""
         if unit == "tokens":
-            return Decimal(sum(self.attempts) * self.prompt + len(self.models) * output)
-        return sum(map(self._dearest, self.models, self.attempts, repeat(output)), Decimal(0))
+            return Decimal(len(self.models) * (self.prompt + output))
+        return sum((_dearest(model, self.prompt, output) for model in self.models), Decimal(0))
 
     def output_within(self, unit: Unit, left: Decimal) -> int:
         """The most output, up to the bound, whose amount is within `left`; below 0 where not even the prompt is."""
         if unit == "tokens":
-            return min(self.output, (int(left) - sum(self.attempts) * self.prompt) // len(self.models))
+            return min(self.output, int(left) // len(self.models) - self.prompt)
         low, high = -1, self.output  # what fits at least, and what fits at most
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if self.amount(unit, middle) <= left else (low, middle - 1)
         return low
-
-    def _dearest(self, model: str, attempts: int, output: int) -> Decimal:
-        """One attempt with output, the others without; a prompt that is written to the provider's cache may cost more."""
-        return max(
-            _price(model, Usage(self.prompt, output, cache_write_tokens=written))
-            + (attempts - 1) * _price(model, Usage(self.prompt, 0, cache_write_tokens=written))
-            for written in (0, self.prompt)
-        )
 
 
 def prompt_and_output(call: ModelCall, output: int) -> tuple[int, int]:
@@ -79,8 +69,10 @@ def prompt_and_output(call: ModelCall, output: int) -> tuple[int, int]:
     return prompt, output
 
 
-def _price(model: str, usage: Usage) -> Decimal:
-    return cost_of(model, usage) or Decimal(0)
+def _dearest(model: str, prompt: int, output: int) -> Decimal:
+    """With a prompt that is written to the provider's cache, where that costs more."""
+    prices = (cost_of(model, Usage(prompt, output, cache_write_tokens=written)) for written in (0, prompt))
+    return max(price or Decimal(0) for price in prices)
 
 
 def _prompt(call: ModelCall) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from types import CoroutineType
@@ -37,12 +37,11 @@ log = structlog.get_logger()
 class Budgets:
     """The budgets of this process: what applies, what is reserved, and which runs have something to settle."""
 
-    def __init__(self, db: Database, hints: Hints, *, attempts: Callable[[str], int], output_tokens: int) -> None:
-        """Make one; `attempts` says how often a call may ask a model, `output_tokens` bounds an answer whose settings do not."""
+    def __init__(self, db: Database, hints: Hints, output_tokens: int) -> None:
+        """Make one; `output_tokens` bounds the answer of a call whose settings do not."""
         self._db = db
         self._reserver = Reserver(db)
         self._exhaustion = Exhaustion()
-        self._attempts = attempts
         self._output_tokens = output_tokens
         self._owing: set[str] = set()
         self.active = ActiveBudgets(db, hints)
@@ -53,7 +52,7 @@ class Budgets:
         if budgets is None:
             budgets = await self.active.require(payer)
         if budgets:
-            smallest = self._bound(models, PER_CALL, LEAST_OUTPUT)
+            smallest = Bound(models, PER_CALL, LEAST_OUTPUT)
             _require_prices(budgets, smallest)
             self._exhaustion.refuse(payer, budgets, smallest)
 
@@ -84,10 +83,7 @@ class Budgets:
 
     def bound_of(self, call: ModelCall) -> Bound:
         """The most that the call may use."""
-        return self._bound(call.models, *prompt_and_output(call, self._output_tokens))
-
-    def _bound(self, models: tuple[str, ...], prompt: int, output: int) -> Bound:
-        return Bound(models, tuple(map(self._attempts, models)), prompt, output)
+        return Bound(call.models, *prompt_and_output(call, self._output_tokens))
 
     async def run(self) -> None:
         """Write reservations until cancelled."""

@@ -109,11 +109,6 @@ class Models:
         """The same, and refuse a provider without a key. Raises ModelUnknown, ModelNotConfigured."""
         self._providers.require_configured(model)
 
-    def attempts(self, model: str) -> int:
-        """How often one call may ask the model, retries included; each attempt may be billed. Raises ModelUnknown."""
-        provider, _ = self._providers.split(model)
-        return 1 if provider.wire == "scripted" else 1 + provider.limits.retries
-
     async def check_settings(self, model: str, settings: dict[str, object], *, reasoning: bool = False) -> None:
         """Refuse settings that would have no effect on the model. Raises ModelSettingUnsupported, ModelUnknown."""
         provider, name = self._providers.split(model)
