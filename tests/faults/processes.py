@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 
 class Held(NamedTuple):
-    """What a process holds: memory in KB (`pss` counts what is shared by its share) and open files."""
+    """What a process holds: memory in KB (`pss` counts what is shared by its share), TCP connections, and all other open files."""
 
     rss: int
     pss: int
+    connections: int
     files: int
 
 
@@ -19,7 +20,10 @@ def held(pid: int) -> Held:
     """What it holds now. Raises OSError when it is gone."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     sizes = {name: int(size.split()[0]) for name, _, size in (line.partition(":") for line in lines)}
-    return Held(sizes["Rss"], sizes["Pss"], sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
+    files = _open_files(pid)
+    connections = _connections(pid)
+    connected = sum(1 for file in files if file in connections)
+    return Held(sizes["Rss"], sizes["Pss"], connected, len(files) - connected)
 
 
 def descendants(pid: int) -> list[int]:
@@ -46,3 +50,17 @@ def _content(pid: int, name: str) -> bytes:
     with suppress(OSError):
         return Path(f"/proc/{pid}/{name}").read_bytes()
     return b""
+
+
+def _open_files(pid: int) -> list[str]:
+    found: list[str] = []
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            found.append(str(file.readlink()))
+    return found
+
+
+def _connections(pid: int) -> set[str]:
+    """Sockets of the machine's TCP connections, whatever their state, as links of open files show them; listening ones are none."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]]
+    return {f"socket:[{fields[9]}]" for fields in lines if fields[3] != "0A"}

@@ -91,7 +91,7 @@ def _of_chain(evidence: Evidence, chain: Chain) -> Iterator[str]:
     stored = {event.id: event for event in evidence.events.get(chain.run_id, [])}
     yield from _changed(evidence, chain, run, stored)
     yield from _missed(chain, stored)
-    yield from _ended(chain, run)
+    yield from _ended(evidence, chain, run)
 
 
 def _changed(evidence: Evidence, chain: Chain, run: Row, stored: dict[int, Seen]) -> Iterator[str]:
@@ -139,10 +139,11 @@ def _missed(chain: Chain, stored: dict[int, Seen]) -> Iterator[str]:
         yield f"{chain}: stored events were never shown: {due[:20]}"
 
 
-def _ended(chain: Chain, run: Row) -> Iterator[str]:
+def _ended(evidence: Evidence, chain: Chain, run: Row) -> Iterator[str]:
     last = chain.calls[-1]
     if not chain.seen or chain.seen[-1].name not in TERMINAL:
-        if not (last.leaves or last.error):
+        # A replica that stops ends its streams in order, resumable by the id that was seen last.
+        if not (last.leaves or last.error or evidence.during(last, "replica.terminated")):
             yield f"{chain}: it ended with {chain.seen[-1].name if chain.seen else 'nothing'}, its run is {run['status']}"
     elif chain.seen[-1].name == "run.completed" and not chain.begins_after:
         content = run["result"]["content"]
