@@ -55,19 +55,21 @@ class Load:
 
     stage: Stage
     agents: list[str]
+    users: int = 40
     pace: float = 1.2  # seconds that a user pauses on average
     done: Counter[str] = field(default_factory=Counter[str])
     unfinished: list[str] = field(default_factory=list[str])  # streams that could not be read to their end
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _users: list[_User] = field(default_factory=lambda: list[_User]())
+
+    def __post_init__(self) -> None:
+        self._users = [_User(self, self.stage.client(f"user-{number}"), number) for number in range(self.users)]
 
     @asynccontextmanager
-    async def running(self, users: int) -> AsyncGenerator[None]:
-        """So many users until the block ends; then each finishes what it does. The next time they go on where they left off."""
-        self._users += [_User(self, self.stage.client(f"user-{number}"), number) for number in range(len(self._users), users)]
+    async def running(self) -> AsyncGenerator[None]:
+        """The users act until the block ends; then each finishes what it does. The next time they go on where they left off."""
         self.stopping.clear()
         async with asyncio.TaskGroup() as group:
-            for user in self._users[:users]:
+            for user in self._users:
                 group.create_task(user.live())
             yield
             self.stopping.set()

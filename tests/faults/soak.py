@@ -37,7 +37,6 @@ from tests.faults.watching import (
     Watch,
 )
 
-USERS = 40
 AGENTS = 3
 SAMPLE_SECONDS = 40.0
 FULL_SECONDS = 600.0  # from which on slopes say something
@@ -84,7 +83,7 @@ class Soak:
     async def _part(self, faults: Sequence[Fault], seconds: float) -> None:
         """Under load, each fault at a random moment of its share of the time."""
         share, began = seconds / max(1, len(faults)), self.watch.seconds
-        async with self.load.running(USERS):
+        async with self.load.running():
             for number, fault in enumerate(faults):
                 await self._until(began + share * (number + self.stage.chance.uniform(0, 0.5)))
                 async with self.watch.disturbed():
