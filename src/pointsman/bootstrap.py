@@ -95,7 +95,7 @@ class Gateway:
             metrics=self.metrics,
             replica=self._heartbeat.replica,
             settings=settings.runs,
-            most_live=settings.limits.live_runs,
+            limits=settings.limits,
         )
         self._rescue = Rescue(db, self._heartbeat, dead_after=settings.runs.dead_after, redrive=self._chat.redrive)
         self._listener.subscribe("cancel", self._chat.cancel)
@@ -113,6 +113,7 @@ class Gateway:
             self._usage,
             BudgetService(db, require_agent=agents.require_agent, changed=self._budgets.active.forget),
             AuditService(db),
+            self.metrics,
             replay,
             self._models,
             self._chat,

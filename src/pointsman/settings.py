@@ -96,8 +96,11 @@ class LimitSettings(_Section):
     body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body in bytes.")
     chat_body_bytes: int = Field(default=20_971_520, ge=1024, description="Largest chat body in bytes, attachments included.")
     json_depth: int = Field(default=64, ge=8, le=500, description="Deepest nesting of arrays and objects in a JSON body.")
+    bodies_bytes: int = Field(default=268_435_456, ge=1024, description="Bytes of all request bodies that one process holds at once.")
     live_runs: int = Field(default=2000, ge=1, description="Runs that one process drives at the same time.")
+    streams: int = Field(default=2000, ge=1, description="Event streams that one process serves at the same time.")
     connections: int = Field(default=4000, ge=1, description="HTTP requests under way in one process.")
+    tenant_share: float = Field(default=0.8, gt=0, le=1, description="Part of a process's requests and runs that one tenant may have.")
 
 
 class RunSettings(_Section):

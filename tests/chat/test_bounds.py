@@ -24,7 +24,7 @@ async def bounded(dsn: str, tmp_path: Path, scene: Scene) -> AsyncGenerator[Call
         "data_dir": tmp_path / "data",
         "keyring": KeyRingSettings.model_validate({"keys": [KEYRING]}),
         "providers": {"vllm": ProviderSettings(base_url=scene.upstream.openai_url)},
-        "limits": LimitSettings(live_runs=3),
+        "limits": LimitSettings(live_runs=3, tenant_share=1),
         "runs": RunSettings(max_duration=timedelta(seconds=1), max_steps=3),
     }
     with serving_from_a_thread(dsn, settings) as url:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.types import Message, Receive
 
@@ -26,10 +26,11 @@ def refuse_declared(headers: Mapping[bytes, bytes], limit: int) -> None:
         raise _too_large(limit)
 
 
-async def read(receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises BodyTooLarge as soon as it is longer than `limit`, ClientGone when it ends early.
+async def read(receive: Receive, limit: int, hold: Callable[[int], None]) -> bytes:
+    """The whole body; `hold` is told the bytes of each part before it is kept.
 
-    How long it may take is the server's to bound (`api.protocol`): a timer here would cost each request more than the reading.
+    Raises BodyTooLarge as soon as it is longer than `limit`, ClientGone when it ends early, and whatever `hold` raises. How long it
+    may take is the server's to bound (`api.protocol`): a timer here would cost each request more than the reading.
     """
     parts: list[bytes] = []
     size = 0
@@ -38,11 +39,13 @@ async def read(receive: Receive, limit: int) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        more = message.get("more_body", False)
+        part: bytes = message.get("body", b"")
+        size += len(part)
         if size > limit:
             raise _too_large(limit)
+        hold(len(part))
+        parts.append(part)
+        more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from typing import TypeVar, cast
 
 import structlog
@@ -18,6 +17,7 @@ from pointsman.access.errors import RateLimited
 from pointsman.access.limits import HourlyLimit, RateState
 from pointsman.access.limits import headers as rate_headers
 from pointsman.api import bodies, request_line
+from pointsman.api.admission import Admission, Place
 from pointsman.api.credentials import presented_key, principal_of, require_scope
 from pointsman.api.exchange import Exchange, refuse_repeated
 from pointsman.api.ports import Gateway
@@ -34,17 +34,6 @@ T = TypeVar("T")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 log = structlog.get_logger()
-
-
-class TooBusy(Problem):
-    """This process has as many requests under way as it is allowed; this one was refused at once instead of waiting.
-
-    Retry after the seconds in `Retry-After`. The operator's setting is `POINTSMAN_LIMITS__CONNECTIONS`.
-    """
-
-    kind = Kind.UNAVAILABLE
-    code = "too-busy"
-    title = "Too many requests under way"
 
 
 class Stopping(Problem):
@@ -69,7 +58,7 @@ class Door:
         self._hourly = _service(gateway, HourlyLimit)
         self._idempotency = Idempotency(gateway.db, gateway.keyring)
         self._log = structlog.get_logger().bind()
-        self._under_way = 0
+        self._admission = Admission(gateway.settings.limits, gateway.metrics.shed)
         self._state = {SERVICES: gateway.services}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,11 +86,11 @@ class Door:
         refuse_repeated(scope["headers"])
         endpoint = self._find(exchange, scope, raw_path)
         limit = self._limits.chat_body_bytes if endpoint.policy.large_body else self._limits.body_bytes
-        with self._room(endpoint):
+        with self._admission.request(always=endpoint.policy.always) as place:
             bodies.refuse_declared(exchange.headers, limit)
-            principal = None if endpoint.policy.public else await self._let_in(exchange, endpoint)
+            principal = None if endpoint.policy.public else await self._let_in(exchange, endpoint, place)
             if scope["method"] in _WITH_BODY:
-                body = await self._body(exchange, endpoint, receive, limit)
+                body = await self._body(exchange, endpoint, receive, limit, place)
                 scope[BODY] = body
                 receive = bodies.given(body, receive)
             self._prepare(exchange, endpoint, scope, principal)
@@ -121,21 +110,11 @@ class Door:
         scope["path_params"] = dict(zip(endpoint.parameters, found.values, strict=True))
         return endpoint
 
-    @contextmanager
-    def _room(self, endpoint: Endpoint) -> Generator[None]:
-        if self._under_way >= self._limits.connections and not endpoint.policy.always:
-            self._gateway.metrics.shed("connections")
-            raise TooBusy(retry_after=1)
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-
-    async def _let_in(self, exchange: Exchange, endpoint: Endpoint) -> Principal:
-        """Who calls. The request counts as soon as the key is known to be good, whatever is answered then."""
+    async def _let_in(self, exchange: Exchange, endpoint: Endpoint, place: Place) -> Principal:
+        """Who calls. The request counts as soon as the key is known to be good and there is room for it, whatever is answered then."""
         key = await self._authenticator.authenticate(presented_key(exchange.headers))
         exchange.key_id = key.id
+        await place.of(key.owner_id or "")
         try:
             state = await self._hourly.admit(key)
         except RateLimited as error:
@@ -149,8 +128,8 @@ class Door:
         require_scope(endpoint.policy, principal)
         return principal
 
-    async def _body(self, exchange: Exchange, endpoint: Endpoint, receive: Receive, limit: int) -> bytes:
-        body = await bodies.read(receive, limit)
+    async def _body(self, exchange: Exchange, endpoint: Endpoint, receive: Receive, limit: int, place: Place) -> bytes:
+        body = await bodies.read(receive, limit, place.hold)
         if endpoint.takes_json:
             await bodies.check_json(exchange.headers, body, required=endpoint.body_required, depth=self._limits.json_depth)
         return body

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from pointsman.chat.driving import RunFacts
 from pointsman.chat.schemas import ChatAnswer, ChatBody, ChatRequest
 from pointsman.chat.service import ChatService
-from pointsman.runs.routes import run_stream
+from pointsman.runs.routes import require_room, run_stream
 from pointsman.web.deps import caller, service
 from pointsman.web.idempotency import attempt_of
 from pointsman.web.openapi import LOCATION, Answer, DescribedRoute, Operation
@@ -26,6 +26,8 @@ async def chat(request: Request) -> Response | EventStream:
     stream = body.stream or "text/event-stream" in request.headers.get("accept", "")
     if stream and not body.stream:
         body = msgspec.structs.replace(body, stream=True)
+    if stream:
+        require_room(request)
     chats = service(request, ChatService)
     facts = await _start(request, chats, body)
     location = f"/v2/runs/{facts.id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -35,7 +36,7 @@ from pointsman.runs.live import BLOCK, LiveRun, LiveRuns
 from pointsman.runs.pace import Pace
 from pointsman.runs.replay import Replay
 from pointsman.sessions import memory
-from pointsman.settings import RunSettings
+from pointsman.settings import LimitSettings, RunSettings
 from pointsman.tools.builtin import Builtins
 from pointsman.turns.loop import run_turn
 from pointsman.turns.plan import TurnState
@@ -64,7 +65,7 @@ class ChatService:
         metrics: Metrics,
         replica: str,
         settings: RunSettings,
-        most_live: int,
+        limits: LimitSettings,
     ) -> None:
         self._db = db
         self._catalogue = catalogue
@@ -79,14 +80,14 @@ class ChatService:
         self._metrics = metrics
         self._replica = replica
         self._settings = settings
-        self._most_live = most_live
+        self._limits = limits
         self._drives: dict[str, Drive] = {}
+        self._of_tenant: Counter[str] = Counter()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, principal: Principal, agent_id: str, request: ChatRequest, run_id: str | None = None) -> RunFacts:
         """Open a run and drive it. Raises the Problem of whatever prevents it; then there is no run."""
-        if len(self._drives) >= self._most_live:
-            raise TooManyRuns(hint="Retry in a moment.", retry_after=1)
+        self._require_room(principal.tenant_key)
         agent = await self._catalogue.resolve(agent_id)
         prepared = await planning.prepare(request, agent, self._models, self._egress)
         facts = RunFacts(
@@ -105,6 +106,13 @@ class ChatService:
         drive = Drive(facts, live, self._pace, self._journal, self._metrics, state=TurnState([prepared.message]), spent=Spent(), position=1)
         self._spawn(drive, self._turn(drive, prepared, new_session=request.session_id is None))
         return facts
+
+    def _require_room(self, tenant: str) -> None:
+        most = self._limits.live_runs
+        share = max(1, int(most * self._limits.tenant_share))
+        if len(self._drives) >= most or self._of_tenant.get(tenant, 0) >= share:
+            self._metrics.shed("runs")
+            raise TooManyRuns(hint="Retry in a moment.", retry_after=1)
 
     async def wait(self, run_id: str) -> Outcome:
         """How a run ended, whichever replica drives it."""
@@ -176,6 +184,7 @@ class ChatService:
         run_id = drive.facts.id
         self._live.add(drive.live)
         self._drives[run_id] = drive
+        self._of_tenant[drive.facts.tenant_id] += 1
         task = asyncio.create_task(self._driven(drive, turn), name=run_id)
         self._tasks[run_id] = task
         task.add_done_callback(lambda _: self._forget(drive))
@@ -185,6 +194,9 @@ class ChatService:
         if self._drives.get(run_id) is drive:
             del self._drives[run_id], self._tasks[run_id]
             self._budgets.forget(run_id)
+        self._of_tenant[drive.facts.tenant_id] -= 1
+        if not self._of_tenant[drive.facts.tenant_id]:
+            del self._of_tenant[drive.facts.tenant_id]
         if not drive.live.ended:
             drive.abandon()
         self._live.remove(drive.live)

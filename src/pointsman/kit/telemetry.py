@@ -98,7 +98,7 @@ class Metrics:
         self._limited.inc()
 
     def shed(self, bound: str) -> None:
-        """A request refused because a bound was reached: "body", "connections", "runs"."""
+        """A request refused because a bound was reached: "body", "bodies", "connections", "runs", "streams", "tenant"."""
         self._shed(_word(bound)).inc()
 
     def run_finished(self, kind: str, status: str) -> None:

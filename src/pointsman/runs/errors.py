@@ -61,11 +61,22 @@ class RunTimedOut(Problem):
 
 
 class TooManyRuns(Problem):
-    """This process drives as many runs as `POINTSMAN_LIMITS__LIVE_RUNS` allows.
+    """This process drives as many runs as `POINTSMAN_LIMITS__LIVE_RUNS` allows, or as many of one tenant as is its share of them.
 
-    Retry after the seconds in `Retry-After`, or add replicas.
+    `POINTSMAN_LIMITS__TENANT_SHARE` sets the share. Retry after the seconds in `Retry-After`, or add replicas.
     """
 
     kind = Kind.UNAVAILABLE
     code = "too-many-runs"
     title = "Too many runs at the same time"
+
+
+class TooManyStreams(Problem):
+    """This process serves as many event streams as `POINTSMAN_LIMITS__STREAMS` allows; no run was started.
+
+    Retry after the seconds in `Retry-After`, ask without `stream`, or add replicas.
+    """
+
+    kind = Kind.UNAVAILABLE
+    code = "too-many-streams"
+    title = "Too many streams at the same time"

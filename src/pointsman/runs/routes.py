@@ -10,6 +10,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
 from pointsman.kit.problems import FieldError, InvalidRequest
+from pointsman.kit.telemetry import Metrics
+from pointsman.runs.errors import TooManyStreams
 from pointsman.runs.events import Verbosity, visible
 from pointsman.runs.replay import Replay
 from pointsman.runs.schemas import RunRead, RunStatus
@@ -67,8 +69,17 @@ async def follow_run(request: Request) -> EventStream:
     if asked is not None and asked not in _VERBOSITIES:
         message = "stream_verbosity is one of full, events, result."
         raise InvalidRequest(message, errors=(FieldError("/query/stream_verbosity", message),))
+    require_room(request)
     row = await service(request, RunService).require_row(caller(request), request.path_params["run_id"])
     return run_stream(request, row["id"], after, cast("Verbosity", asked or row["stream_verbosity"]))
+
+
+def require_room(request: Request) -> None:
+    """Before anything is done for a stream: whether this process may serve one more. Raises TooManyStreams."""
+    most = service(request, Settings).limits.streams
+    if service(request, Replay).followers() >= most:
+        service(request, Metrics).shed("streams")
+        raise TooManyStreams(f"{most} streams are served already.", hint="Retry in a moment.", retry_after=1)
 
 
 def run_stream(request: Request, run_id: str, after: int, verbosity: Verbosity, *, location: str | None = None) -> EventStream:
