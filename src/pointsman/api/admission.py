@@ -32,6 +32,10 @@ class Admission:
         self._under_way = 0
         self._bytes = 0
 
+    def tenant_room(self) -> float:
+        """How many requests a tenant may have under way at this moment."""
+        return self._fairness.room()
+
     def request(self, *, always: bool) -> Place:
         """A place for one request, to be left when it has been answered; `always` for those that are never refused.
 

@@ -11,8 +11,8 @@ _BEAT = 0.01  # seconds between two looks at how late the loop is
 _LATE = 0.003  # seconds of lateness from on which the loop counts as short of time
 _WEIGHT = 0.25  # of the newest look in the mean of all
 _LEAST = 4  # requests that a tenant always may have under way
-_GROWTH = 1.03
-_SHRINKAGE = 0.9
+_SHRINKAGE = 0.9  # of the bound with each look that finds the loop late
+_GROWTH = 1.005  # with each that does not: quickly down, slowly up, or the bound would swing
 _ACTIVE = 1.0  # seconds since its last request for which a tenant counts as one that wants something
 _MOST_WAITING = 512  # requests of one tenant
 _LONGEST_WAIT = 10.0  # seconds
@@ -47,6 +47,10 @@ class Fairness:
         self._lateness = 0.0
         self._due = 0.0
         self._looking = False
+
+    def room(self) -> float:
+        """How many requests a tenant may have under way at this moment."""
+        return self._room
 
     async def enter(self, tenant: str) -> None:
         """Take a place; `leave` gives it back. Raises TenantBusy."""
@@ -110,17 +114,20 @@ class Fairness:
         now = loop.time()
         self._lateness += (max(0.0, now - self._due) - self._lateness) * _WEIGHT
         self._asked_at = {tenant: at for tenant, at in self._asked_at.items() if now - at < _ACTIVE or tenant in self._waiting}
-        if self._lateness > _LATE and len(self._asked_at) > 1:
-            busiest = max(self._under_way.values(), default=0)
-            self._room = max(_LEAST, min(self._room, busiest) * _SHRINKAGE)
-        elif self._room < self._most:
-            self._room = min(self._most, self._room * _GROWTH)
-            for tenant in list(self._waiting):
-                self._let_in(tenant)
+        self._room = self._fitting_room()
+        for tenant in list(self._waiting):
+            self._let_in(tenant)
         if self._asked_at or self._room < self._most:
             self._look_again(loop)
         else:
             self._looking, self._lateness = False, 0.0
+
+    def _fitting_room(self) -> float:
+        if len(self._asked_at) <= 1:  # there is nobody to be fair to
+            return self._most
+        if self._lateness > _LATE:
+            return max(_LEAST, min(self._room, max(self._under_way.values(), default=0)) * _SHRINKAGE)
+        return min(self._most, self._room * _GROWTH)
 
 
 def _busy() -> TenantBusy:

@@ -83,6 +83,11 @@ class Metrics:
         self._pool_used = _Children(Gauge("pointsman_db_connections_used", "Connections in use.", ("pool",), registry=registry), most=10)
         self._pool_open = _Children(Gauge("pointsman_db_connections_open", "Connections open.", ("pool",), registry=registry), most=10)
         self._tasks = Gauge("pointsman_tasks", "asyncio tasks of this process, its own loops among them.", registry=registry)
+        self._tenant_room = Gauge(
+            "pointsman_http_tenant_room",
+            "Requests that one tenant may have under way; less while the process is short of time.",
+            registry=registry,
+        )
         self._ids_used = Gauge(
             "pointsman_token_usage_ids_used_ratio", "Part of the INTEGER ids of token_usage that is used up.", registry=registry
         )
@@ -135,6 +140,10 @@ class Metrics:
     def watch_tasks(self, tasks: Callable[[], int]) -> None:
         """Ask for the number of asyncio tasks whenever the metrics are read: what grows without load is a leak."""
         self._tasks.set_function(lambda: float(tasks()))
+
+    def watch_room(self, room: Callable[[], float]) -> None:
+        """Ask for the requests that one tenant may have under way."""
+        self._tenant_room.set_function(room)
 
     def usage_ids_used(self, fraction: float) -> None:
         """How much of the id space of token_usage is used up, 0 to 1."""
