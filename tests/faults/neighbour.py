@@ -82,7 +82,7 @@ async def _noise(stage: Stage, agent: str, phases: Phases) -> AsyncGenerator[Non
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     assert address.port is not None
-    job = Job(address.port, [head + body.decode()], _ENDLESS, NOISY_CONNECTIONS, expect="noise")
+    job = Job([address.port], [head + body.decode()], _ENDLESS, NOISY_CONNECTIONS, expect="noise")
     with start_driver() as driver:
         driver.start(job)
         try:
