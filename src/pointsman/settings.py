@@ -6,10 +6,12 @@ import difflib
 import json
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import pydantic
 from pydantic import (
@@ -146,6 +148,40 @@ class ProviderSettings(UpstreamLimits):
     base_url: str | None = Field(default=None, description="Where its API is; unset: the provider's public address.")
     context_images: bool = Field(default=True, description="Whether models of this provider take images.")
     context_pdf: bool = Field(default=False, description="Whether models of this provider take PDF documents.")
+    proxy: SecretStr | None = Field(
+        default=None, description="HTTP proxy for its calls, `http://host:port` or with `user:password@` before the host; unset: none."
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of the authorities that sign its certificate, beside the public ones; unset: only those."
+    )
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
+        if proxy is not None:
+            try:
+                parts = urlsplit(proxy.get_secret_value())
+                usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0 and parts.path in {"", "/"}
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError("A proxy is written http://host:port, with user:password@ before the host where it asks for them.")
+        return proxy
+
+    @field_validator("ca_file")
+    @classmethod
+    def _holds_certificates(cls, ca_file: Path | None) -> Path | None:
+        if ca_file is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
+            except OSError as error:
+                reason = "it holds no certificates in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+                raise ValueError(f"{ca_file} cannot be used: {reason}.") from None
+        return ca_file
+
+    def proxy_url(self) -> str | None:
+        """The proxy with its credentials."""
+        return self.proxy.get_secret_value() if self.proxy is not None else None
 
 
 class EgressSettings(_Section):

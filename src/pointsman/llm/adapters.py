@@ -14,7 +14,7 @@ from pointsman.llm.providers.port import Adapter
 from pointsman.llm.scripted import ScriptedAdapter
 
 _MODULES = {
-    "openai": "pointsman.llm.providers.openai",
+    "openai": "pointsman.llm.providers.chat_completions.adapter",
     "openai-responses": "pointsman.llm.providers.openai",
     "anthropic": "pointsman.llm.providers.anthropic",
     "google": "pointsman.llm.providers.google",

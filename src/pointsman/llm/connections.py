@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import httpx2
 
-from pointsman.settings import UpstreamLimits
+from pointsman.llm.trust import trust_of
+from pointsman.settings import ProviderSettings, UpstreamLimits
 
 
 class Silence(httpx2.ReadTimeout):
@@ -26,12 +27,12 @@ class BrokenOff(httpx2.ReadError):
     """The connection broke within an answer that had begun well: whatever is missing of it, the provider has made it."""
 
 
-def open_client(limits: UpstreamLimits) -> httpx2.AsyncClient:
+def open_client(limits: ProviderSettings) -> httpx2.AsyncClient:
     """A client whose time limits no SDK can lengthen. Redirects are not followed: a key must not travel to another host."""
     # The bulkhead bounds the calls; the pool must never be where one of them waits.
     pool = httpx2.Limits(max_connections=None, max_keepalive_connections=min(limits.concurrency, 200), keepalive_expiry=30)
     return httpx2.AsyncClient(
-        transport=_LimitedTransport(httpx2.AsyncHTTPTransport(limits=pool), limits),
+        transport=_LimitedTransport(httpx2.AsyncHTTPTransport(verify=trust_of(limits), limits=pool, proxy=limits.proxy_url()), limits),
         # Some SDKs copy this onto each request; the transport below replaces it.
         timeout=httpx2.Timeout(limits.total.total_seconds(), connect=limits.connect.total_seconds()),
         headers={"User-Agent": "pointsman"},

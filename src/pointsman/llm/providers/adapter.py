@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx2
-import msgspec
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.messages import (
     ModelResponse,
@@ -30,18 +29,17 @@ from pydantic_ai.output import StructuredOutputMode
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 
-from pointsman.llm.errors import ModelAnswerInvalid, ModelContentFiltered, ModelProblem
 from pointsman.llm.names import Provider
-from pointsman.llm.port import AssistantMessage, ModelCall, ReasoningDelta, Text, TextDelta, ToolCall, Usage
+from pointsman.llm.port import ModelCall, ReasoningDelta, TextDelta, Usage
 from pointsman.llm.providers.failures import UPSTREAM_FAILURES, as_problem
 from pointsman.llm.providers.messages import from_response, from_usage, to_messages, to_parameters
 from pointsman.llm.providers.port import FinishReason, Reply
+from pointsman.llm.providers.replies import Ending, is_finish, judge, so_far
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 PDF = "application/pdf"
 
 _KEPT_MODELS = 200
-_UNFINISHED = frozenset({"in_progress", "queued"})
 _FINISHED: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
@@ -161,23 +159,14 @@ class SdkAdapter(ABC):
     def _reply(self, response: ModelResponse, model: str, call: ModelCall, *, streamed: bool) -> Reply:
         """The answer, if it is one: whole, finished, and not withheld."""
         name = f"{self.provider.name}:{model}"
-        message, usage = from_response(response, name), from_usage(response.usage)
+        details = response.provider_details or {}
         reason = response.finish_reason
-        raw = (response.provider_details or {}).get("finish_reason")
-        if reason == "content_filter" and not _has_content(message):
-            refusal = (response.provider_details or {}).get("refusal", "")
-            raise _reported(ModelContentFiltered(f"{name}: the answer was withheld. {refusal}".strip(), model=name), usage)
-        if reason == "error":
-            raise _reported(ModelAnswerInvalid(f"{name}: the provider ended the answer with an error ({raw}).", model=name), usage)
-        if reason != "content_filter" and (not raw or raw in _UNFINISHED):
-            detail = f"{name}: the answer broke off before its finish reason."
-            raise _reported(ModelAnswerInvalid(detail, model=name), _so_far(usage) if streamed else usage, produced=_size(message))
-        finish = _FINISHED.get(reason or "stop", "stop")
-        if finish == "stop" and any(isinstance(part, ToolCall) for part in message.parts):
-            finish = "tool_calls"  # Google and the Responses API say only that the model stopped
-        if call.output_schema is not None:
-            message = _without_fence(message)
-        return Reply(message, finish, usage)
+        ending = Ending(
+            _FINISHED.get(reason) if reason else None, details.get("finish_reason"), details.get("refusal", ""), streamed=streamed
+        )
+        return judge(
+            from_response(response, name), ending, from_usage(response.usage), name=name, structured=call.output_schema is not None
+        )
 
 
 def _delta(event: ModelResponseStreamEvent, progress: _Progress) -> TextDelta | ReasoningDelta | None:
@@ -223,36 +212,4 @@ def _reported_so_far(response: StreamedResponse | None) -> Usage | None:
         return None
     usage = from_usage(response.usage)
     raw = (response.provider_details or {}).get("finish_reason")
-    return usage if raw and raw not in _UNFINISHED else _so_far(usage)
-
-
-def _so_far(usage: Usage | None) -> Usage | None:
-    return None if usage is None else msgspec.structs.replace(usage, is_estimated=True)
-
-
-def _reported(problem: ModelProblem, usage: Usage | None, produced: int | None = None) -> ModelProblem:
-    problem.reported = usage
-    problem.produced = produced
-    problem.reached = True
-    return problem
-
-
-def _size(message: AssistantMessage) -> int:
-    return sum(len(part.args) if isinstance(part, ToolCall) else len(part.text) for part in message.parts)
-
-
-def _has_content(message: AssistantMessage) -> bool:
-    return any(isinstance(part, ToolCall | Text) for part in message.parts)
-
-
-def _without_fence(message: AssistantMessage) -> AssistantMessage:
-    """Models that are asked for JSON in words like to wrap it in a Markdown fence."""
-    parts = tuple(Text(_unfenced(part.text)) if isinstance(part, Text) else part for part in message.parts)
-    return msgspec.structs.replace(message, parts=parts)
-
-
-def _unfenced(text: str) -> str:
-    stripped = text.strip()
-    if not (stripped.startswith("```") and stripped.endswith("```")):
-        return text
-    return stripped.removesuffix("```").partition("\n")[2].strip()
+    return usage if is_finish(raw) else so_far(usage)

@@ -57,7 +57,7 @@ def to_parameters(call: ModelCall, output_mode: StructuredOutputMode) -> ModelRe
         parameters.instruction_parts = [InstructionPart(content=call.system)]
     if call.output_schema is not None:
         parameters.output_mode = output_mode
-        parameters.output_object = OutputObjectDefinition(json_schema=call.output_schema, name=_schema_name(call.output_schema))
+        parameters.output_object = OutputObjectDefinition(json_schema=call.output_schema, name=schema_name(call.output_schema))
     return parameters
 
 
@@ -151,8 +151,8 @@ def _tool_call(part: ToolCallPart) -> ToolCall:
     )
 
 
-def _schema_name(schema: dict[str, object]) -> str:
-    """Providers take letters, digits, `_` and `-` in the name of a schema."""
+def schema_name(schema: dict[str, object]) -> str:
+    """The name that an output schema goes by: providers take letters, digits, `_` and `-` in it."""
     title = schema.get("title")
     name = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-") else "_" for letter in str(title or ""))
     return name[:64] or "output"
