@@ -166,7 +166,7 @@ async def both_adapters() -> AsyncGenerator[Both]:
                 length = int(re.search(rb"content-length: (\d+)", head.lower())[1])  # pyright: ignore[reportOptionalSubscript]
                 both.requests.append(json.loads(await reader.readexactly(length)))
                 await _send(writer, both.served)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             return
         finally:
             writer.close()

@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.llm.differing import Both, Outcome, Served, both_adapters
 from tests.llm.generating import MODELS, make_answer, make_call
@@ -72,4 +73,7 @@ def alike(ours: Outcome, theirs: Outcome) -> bool:
     assert ours.request == theirs.request
     assert ours.shown == theirs.shown
     assert ours.reply == theirs.reply
-    return ours == theirs
+    # The characters of a broken answer are the ground of an estimate; the thin adapter counts a call's invisible ones too.
+    assert (ours.produced is None) == (theirs.produced is None)
+    assert 0 <= (ours.produced or 0) - (theirs.produced or 0) <= 5
+    return msgspec.structs.replace(ours, produced=theirs.produced) == theirs
