@@ -64,22 +64,44 @@ class GatewayProcess:
             self.kill()
 
 
+class Alone(GatewayProcess):
+    """`pointsman up`: it has a database of its own, which only an orderly stop takes along."""
+
+    def stop(self) -> None:
+        if self.is_alive:
+            self.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
 def start_gateway(dsn: str, folder: Path, upstream: Upstream, **variables: str) -> GatewayProcess:
     """Start a replica that knows one provider, `openai:`, and wait until it listens; `variables` are more of its environment."""
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / f"gateway-{os.urandom(4).hex()}.log"
-    environment = {
+    own = {"POINTSMAN_DATABASE__URL": dsn, "POINTSMAN_DATA_DIR": str(folder / "data")}
+    return GatewayProcess(*_started("serve", folder, {**_environment(upstream), **own, **variables}))
+
+
+def start_alone(data_dir: Path, folder: Path, upstream: Upstream, **variables: str) -> Alone:
+    """Start `pointsman up` with everything in `data_dir`, and wait until it listens."""
+    return Alone(*_started("up", folder, {**_environment(upstream), "POINTSMAN_DATA_DIR": str(data_dir), **variables}))
+
+
+def _environment(upstream: Upstream) -> dict[str, str]:
+    return {
         **os.environ,
         "OPENAI_API_KEY": FAKE_KEYS["OPENAI_API_KEY"],
         "OPENAI_BASE_URL": upstream.openai_url,
-        "POINTSMAN_DATABASE__URL": dsn,
-        "POINTSMAN_DATA_DIR": str(folder / "data"),
         "POINTSMAN_KEYRING__KEYS": f'["{KEYRING}"]',
         "POINTSMAN_PORT": "0",
-        **variables,
     }
+
+
+def _started(command: str, folder: Path, environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], str, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"gateway-{os.urandom(4).hex()}.log"
     with log.open("wb") as talk:
-        process = subprocess.Popen([sys.executable, "-m", "pointsman", "serve"], env=environment, stdout=subprocess.DEVNULL, stderr=talk)
+        process = subprocess.Popen([sys.executable, "-m", "pointsman", command], env=environment, stdout=subprocess.DEVNULL, stderr=talk)
     deadline = time.monotonic() + 60
     while (said := _LISTENING.search(log.read_text())) is None:
         if process.poll() is not None or time.monotonic() > deadline:
@@ -87,7 +109,7 @@ def start_gateway(dsn: str, folder: Path, upstream: Upstream, **variables: str) 
             process.wait()
             raise RuntimeError(f"the gateway did not start: {log.read_text()[-4000:]}")
         time.sleep(0.02)
-    return GatewayProcess(process, said[1], log)
+    return process, said[1], log
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from tests.faults.evidence import Evidence, read_evidence
-from tests.faults.judges import limits, requests, runs, secrecy, streams, usage
+from tests.faults.judges import limits, repetition, requests, runs, secrecy, streams, usage
 from tests.faults.verdicts import Verdict, is_good, write_verdicts
 
 _SHOWN = 10
@@ -20,7 +20,7 @@ _SHOWN = 10
 
 def judge(evidence: Evidence) -> list[Verdict]:
     """Every guarantee's verdict, in the order of their numbers."""
-    verdicts = [verdict for judges in (runs, usage, streams, requests, limits, secrecy) for verdict in judges.judge(evidence)]
+    verdicts = [verdict for judges in (runs, repetition, usage, streams, requests, limits, secrecy) for verdict in judges.judge(evidence)]
     return sorted(verdicts, key=lambda verdict: int(verdict.guarantee[1:]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -125,6 +126,8 @@ class Client:
             _note(call, response)
             if response.is_success and response.content and call.op == "chat":
                 _note_answer(call, response.json())
+            if response.is_success and call.idempotency_key:
+                call.digest = hashlib.sha256(response.content).hexdigest()
         except BROKEN as error:
             call.error = type(error).__name__
         return self._written(call)
@@ -174,7 +177,7 @@ def _note(call: Call, response: httpx.Response) -> None:
     if not response.is_success:
         problem = msgspec.json.decode(response.content) if call.is_problem else {}
         call.code = problem.get("code", "")
-    elif location := response.headers.get("location", ""):
+    elif (location := response.headers.get("location", "")).startswith("/v2/runs/"):
         call.run_id = call.run_id or location.rsplit("/", 1)[-1]
 
 

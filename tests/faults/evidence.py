@@ -27,6 +27,8 @@ DUMP = {
                 FROM token_usage t LEFT JOIN usage_details d ON d.usage_id = t.id ORDER BY d.run_id, d.call""",
     "rate_windows": """SELECT w.family_id, l.key_id, w.used, extract(epoch FROM w.started_at)::float8 AS started_at
                        FROM rate_windows w JOIN api_key_lineage l USING (family_id)""",
+    "written": """SELECT 'prompt' AS kind, prompt_id AS id, template AS text FROM prompts.prompt_versions
+                  UNION ALL SELECT 'agent', id, name FROM agent_info UNION ALL SELECT 'memory', id, content FROM memories""",
     "clock": "SELECT extract(epoch FROM clock_timestamp())::float8 AS now",
 }
 

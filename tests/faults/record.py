@@ -30,6 +30,14 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     raw: str
 
 
+class Written(msgspec.Struct, frozen=True):
+    """What a request was to store: a prompt (its template), an agent (its name) or a memory (its content); an id that we make is empty."""
+
+    kind: Literal["prompt", "agent", "memory"]
+    id: str
+    text: str
+
+
 class Call(msgspec.Struct, tag="call", kw_only=True, omit_defaults=True):
     """One HTTP exchange of one client.
 
@@ -63,6 +71,8 @@ class Call(msgspec.Struct, tag="call", kw_only=True, omit_defaults=True):
     run_status: str = ""
     text: str | None = None  # the acknowledged answer
     usage: dict[str, Any] | None = None
+    digest: str = ""  # SHA-256 of the answer's body, of a request with an Idempotency-Key that got a whole one
+    wrote: Written | None = None
     events: list[Seen] = []
 
 

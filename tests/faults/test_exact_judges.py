@@ -1,4 +1,4 @@
-"""The judges of usage and of hourly limits see each way in which a record, a ledger or a database could be false."""
+"""The judges of usage, hourly limits, repetition and writes see each way in which a record, a ledger or a database could be false."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from tests.faults.evidence import Evidence, Row
-from tests.faults.judges import limits, usage
-from tests.faults.record import Call, Key
+from tests.faults.judges import limits, repetition, requests, usage
+from tests.faults.record import Call, Key, Seen, Written
 
 LIMIT = 3
 
@@ -107,3 +107,55 @@ def test_a_false_hour_is_seen(evidence: Evidence, said: str) -> None:
     (verdict,) = limits.judge(evidence)
     assert verdict.outcome == "violated"
     assert any(said in violation for violation in verdict.violations), verdict.violations
+
+
+def copies(*calls: Call, runs: int = 1, written: int = 1) -> Evidence:
+    evidence = Evidence(calls=list(calls))
+    evidence.tables["runs"] = [{"id": f"run_{number}", "epoch": 1, "request": {"message": "hi"}} for number in range(1, runs + 1)]
+    evidence.tables["written"] = [{"kind": "prompt", "id": "p", "text": "hi"}] * written
+    return evidence
+
+
+def copy(status: int = 200, message: str = "hi", **more: Any) -> Call:
+    told: dict[str, Any] = {"run_id": "run_1", "run_status": "completed", "text": "tok0", "digest": "d1"} if status == 200 else {}
+    return Call(client="c", op="chat", began=1, ended=2, message=message, idempotency_key="k", status=status, **{**told, **more})
+
+
+def shown(*ids: int) -> list[Seen]:
+    return [Seen(number, "message.delta", f"id: {number}") for number in ids]
+
+
+def test_true_copies_are_held() -> None:
+    busy, other = copy(409, code="idempotency-in-progress", retry_after=True), copy(422, "ho", code="idempotency-key-reused")
+    (verdict,) = repetition.judge(copies(copy(), copy(), busy, other))
+    assert (verdict.outcome, verdict.violations) == ("held", [])
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [
+        (copies(copy(), copy(run_id="run_2")), "2 runs were answered"),
+        (copies(copy(), runs=2), "2 runs were made"),
+        (copies(copy(), copy(text="tok1")), "its answers differ:"),
+        (copies(copy(), copy(digest="d2")), "differ by their bytes"),
+        (copies(copy(events=shown(1, 2)), copy(events=shown(1, 3))), "its streams differ"),
+        (copies(copy(), copy(message="ho")), "two bodies were answered"),
+        (copies(copy(), copy(422)), "the same body was refused as another"),
+        (copies(copy(), copy(404)), "answered, and refused"),
+        (copies(copy(), copy(409, code="agent-exists")), "told that it exists"),
+        (copies(copy(wrote=Written("prompt", "p", "hi")), written=2), "was made 2 times"),
+        (copies(copy(), copy(500, "ho")), "another body was not refused as such"),
+    ],
+)
+def test_false_copies_are_seen(evidence: Evidence, said: str) -> None:
+    (verdict,) = repetition.judge(evidence)
+    assert verdict.outcome == "violated"
+    assert any(said in violation for violation in verdict.violations), verdict.violations
+
+
+def test_a_lost_write_is_seen() -> None:
+    kept, made, lost = Written("prompt", "p", "hi"), Written("prompt", "", "hi"), Written("prompt", "p", "other")
+    for wrote, violated in ((kept, False), (made, False), (lost, True)):
+        verdicts = requests.judge(copies(copy(201, wrote=wrote)))
+        (g6,) = [verdict for verdict in verdicts if verdict.guarantee == "G6"]
+        assert (g6.outcome == "violated") is violated

@@ -20,6 +20,9 @@ Write = Callable[[Connection, Sequence[Op]], Awaitable[Sequence[Result]]]
 
 log = structlog.get_logger()
 
+# Between attempts while the database is away. A turn is three commits one after the other, each of which may just have begun to wait.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.25
+
 
 @dataclass(slots=True)
 class _Waiting(Generic[Op, Result]):
@@ -70,21 +73,21 @@ class GroupCommit(Generic[Op, Result]):
 
     async def run(self) -> None:
         """Write until cancelled."""
-        delay = 0.05
+        delay = _FIRST_PAUSE
         while True:
             await self._wake.wait()
             self._wake.clear()
             while batch := self._take():
                 try:
                     await self._flush(batch)
-                    delay = 0.05
+                    delay = _FIRST_PAUSE
                 except AWAY as error:
-                    log.warning(
-                        "commit.database_away", writer=self._name, waiting=len(batch) + len(self._queue), error=type(error).__name__
-                    )
+                    if delay == _FIRST_PAUSE:  # once an outage, not once an attempt
+                        waiting = len(batch) + len(self._queue)
+                        log.warning("commit.database_away", writer=self._name, waiting=waiting, error=type(error).__name__)
                     self._keep_waiting(batch)
                     await asyncio.sleep(delay)
-                    delay = min(delay * 2, 1.0)
+                    delay = min(delay * 2, _LONGEST_PAUSE)
                 except BaseException as error:
                     self._break(batch, error)
                     raise

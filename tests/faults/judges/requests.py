@@ -1,8 +1,7 @@
-"""G4, G6, G8, G9 and G10: what single requests were answered, given what was being done to the system."""
+"""G6, G8, G9 and G10: what single requests were answered, given what was being done to the system."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.faults.evidence import Evidence, clock, told
@@ -17,42 +16,7 @@ DRAIN = 15.0 + 2.0
 
 def judge(evidence: Evidence) -> list[Verdict]:
     """All of this file."""
-    return [_g4(evidence), _g6(evidence), _g8(evidence), _g9(evidence), _g10(evidence)]
-
-
-# --- G4
-
-
-def _g4(evidence: Evidence) -> Verdict:
-    groups: dict[tuple[str, str, str], list[Call]] = defaultdict(list)
-    for call in evidence.calls:
-        if call.idempotency_key:
-            groups[call.key, call.path, call.idempotency_key].append(call)
-    violations = [violation for group in groups.values() for violation in _of_group(evidence, group)]
-    copies = sum(len(group) for group in groups.values())
-    return judged("G4", len(groups), f"idempotency keys, {copies} copies sent", violations)
-
-
-def _of_group(evidence: Evidence, group: list[Call]) -> Iterator[str]:
-    answered = [call for call in group if 200 <= call.status < 300]
-    key = group[0].idempotency_key
-    bodies = {call.message for call in answered}
-    if len(bodies) > 1:
-        yield f"key {key}: two bodies were answered: {', '.join(told(call) for call in answered)}"
-        return
-    runs = {call.run_id for call in answered}
-    if len(runs) > 1:
-        yield f"key {key}: {len(runs)} runs were answered: {sorted(runs)}"
-    texts = {call.text for call in answered if call.run_status == "completed"}
-    if len(texts) > 1:
-        yield f"key {key}: its answers differ: {sorted(str(text)[:40] for text in texts)}"
-    for message in bodies or {call.message for call in group}:
-        made = evidence.runs_by_message.get(message, [])
-        if len(made) > 1:
-            yield f"key {key}: {len(made)} runs were made: {[run['id'] for run in made]}"
-    for call in group:
-        if call.status == 422 and bodies == {call.message}:
-            yield f"key {key}: the same body was refused as another: {told(call)}"
+    return [_g6(evidence), _g8(evidence), _g9(evidence), _g10(evidence)]
 
 
 # --- G6
@@ -63,8 +27,19 @@ def _g6(evidence: Evidence) -> Verdict:
     hit = [(call, faults) for call in evidence.calls if (faults := evidence.during(call, "database.away", grace=BACK))]
     violations = [violation for call, faults in hit for violation in _while_away(evidence, call, faults)]
     violations += [violation for outage in outages for violation in _back(evidence, outage)]
+    acknowledged = [call for call in evidence.calls if call.wrote is not None and 200 <= call.status < 300]
+    violations += _lost(evidence, acknowledged)
     refused = sum(call.status == 503 for call, _ in hit)
-    return judged("G6", len(outages), f"outages, {len(hit)} calls in them, {refused} of those answered 503", violations)
+    what = f"outages, {len(hit)} calls in them, {refused} of those answered 503; {len(acknowledged)} acknowledged writes"
+    return judged("G6", len(outages), what, violations)
+
+
+def _lost(evidence: Evidence, acknowledged: list[Call]) -> Iterator[str]:
+    stored = {(row["kind"], name, row["text"]) for row in evidence.tables["written"] for name in (row["id"], "")}
+    for call in acknowledged:
+        wrote = call.wrote
+        if wrote is not None and (wrote.kind, wrote.id, wrote.text) not in stored:
+            yield f"the {wrote.kind} {wrote.id} was acknowledged as {wrote.text[:60]!r}, and is not stored: {told(call)}"
 
 
 def _while_away(evidence: Evidence, call: Call, faults: list[Fault]) -> Iterator[str]:
