@@ -6,7 +6,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,28 @@ from pointsman.kit.embedded_pg import find_dsn
 
 RATE_LIMIT = 100_000_000
 MODEL = "openai:gpt-4o-mini"
+PROVIDERS = ("OPENAI", "ANTHROPIC", "GOOGLE")
 _SCOPES = ["agents:run", "agents:read", "prompts:read", "prompts:write"]
-_TOOLS = {"tools": [{"type": "builtin", "name": "current_time"}]}
+AGENTS: dict[str, dict[str, Any]] = {
+    "bench": {},
+    "tools": {"tools": [{"type": "builtin", "name": "current_time"}]},
+    "claude": {"model": "anthropic:claude-sonnet-4-5"},
+    "gemini": {"model": "google:gemini-2.5-flash"},
+}
 
 
 @contextmanager
-def start_gateway(upstream: Upstream, folder: Path, directory: Path) -> Generator[Gateway]:
+def start_gateway(
+    upstream: Upstream, folder: Path, directory: Path, *, providers: Iterable[str] = PROVIDERS, name: str = "pointsman"
+) -> Generator[Gateway]:
     """`pointsman up` in a data directory, with its models at the fake upstream."""
     port, log = free_port(), folder / f"{directory.name}.log"
     argv = [sys.executable, "-m", "pointsman", "up", "--data-dir", str(directory), "--port", str(port)]
-    with started(argv, _environment(upstream), log) as process:
+    with started(argv, _environment(upstream, providers), log) as process:
         wait_until_answers(f"http://127.0.0.1:{port}/readyz", process, log)
         key = (directory / "admin-key").read_text().strip()
         postmaster = int((directory / "pg" / "data" / "postmaster.pid").read_text().split()[0])
-        yield Gateway("pointsman", [port], [process.pid], key, postmaster, admin_key=key, directory=directory)
+        yield Gateway(name, [port], [process.pid], key, postmaster, admin_key=key, directory=directory)
 
 
 @contextmanager
@@ -42,26 +50,21 @@ def start_replica(upstream: Upstream, folder: Path, first: Gateway) -> Generator
     ring = (first.directory / "keyring").read_text().split()
     shared = {"POINTSMAN_DATABASE__URL": find_dsn(first.directory) or "", "POINTSMAN_KEYRING__KEYS": json.dumps(ring)}
     argv = [sys.executable, "-m", "pointsman", "serve", "--data-dir", str(folder / "replica"), "--port", str(port)]
-    with started(argv, {**_environment(upstream), **shared}, log) as process:
+    with started(argv, {**_environment(upstream, PROVIDERS), **shared}, log) as process:
         wait_until_answers(f"http://127.0.0.1:{port}/readyz", process, log)
         yield Gateway("2 processes", [*first.ports, port], [*first.pids, process.pid], first.key, first.database_pid)
 
 
-def _environment(upstream: Upstream) -> dict[str, str]:
+def _environment(upstream: Upstream, providers: Iterable[str]) -> dict[str, str]:
     addresses = {"OPENAI": upstream.openai_url, "ANTHROPIC": upstream.anthropic_url, "GOOGLE": upstream.google_url}
-    models = {f"{name}_BASE_URL": url for name, url in addresses.items()} | {f"{name}_API_KEY": "fake-key" for name in addresses}
+    models = {f"{name}_BASE_URL": addresses[name] for name in providers} | {f"{name}_API_KEY": "fake-key" for name in providers}
     return {**models, "POINTSMAN_LOG__LEVEL": "warning"}
 
 
-def prepare(gateway: Gateway) -> list[str]:
-    """Make the agents, and the limited key that the gateway is asked with from then on. Returns notes for the report."""
-    for body in (
-        agent("bench"),
-        agent("tools", {**_TOOLS}),
-        agent("claude", {"model": "anthropic:claude-sonnet-4-5"}),
-        agent("gemini", {"model": "google:gemini-2.5-flash"}),
-    ):
-        call(gateway, "/v2/agents", body)
+def prepare(gateway: Gateway, *, agents: Iterable[str] = AGENTS) -> list[str]:
+    """Make these agents, and the limited key that the gateway is asked with from then on. Returns notes for the report."""
+    for name in agents:
+        call(gateway, "/v2/agents", agent(name, AGENTS[name]))
     key = call(gateway, "/v2/keys", limited_key("bench"))
     gateway.key = key["api_key"]
     budget = {"subject_type": "key", "subject_id": str(key["id"]), "unit": "tokens", "period": "month", "amount": 1_000_000_000_000}

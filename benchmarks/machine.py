@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks.measuring import percentile
 from benchmarks.processes import ROOT
+from pointsman.kit.embedded_pg import binary
 
 
 def facts() -> list[str]:
@@ -20,8 +22,13 @@ def facts() -> list[str]:
         f"{cores} cores ({_processor()}), {_memory_gb():.0f} GB, Linux {platform.release()}",
         f"Python {platform.python_version()}",
         f"load average before: {load}; an fsync of 8 KB takes {_fsync_ms():.2f} ms (median of 100)",
+        f"{_postgres()}, durable (fsync and synchronous_commit on), as `pointsman up` starts it",
         "load generator, fake upstream, PostgreSQL and the servers under measurement share these cores",
     ]
+
+
+def _postgres() -> str:
+    return subprocess.run([str(binary("postgres")), "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _processor() -> str:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from benchmarks.driver import Driver, LoadFailedError
 from benchmarks.jobs import Job, Outcome, Shape
 from benchmarks.processes import cpu_seconds
+from benchmarks.results import Values
 from benchmarks.targets import Ask, Target
 
-Values = dict[str, float]
 _LONGEST_SECONDS = 20.0  # over all rounds of one target; who is slower gets fewer rounds
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -19,13 +21,17 @@ from benchmarks.stage import Stage, set_up
 def main() -> None:
     """Measure, print the table, leave it as Markdown and JSON."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))  # so that what it started is stopped too
     facts = machine.facts()
     with set_up(options) as stage:
         rows = [_measured(name, stage) for name in options.only or ROWS]
-        text = report.markdown(rows, [*facts, f"median of {options.rounds} rounds"], stage.notes)
+        facts += [f"median of {options.rounds} rounds, the targets in turn in each", *stage.notes]
+        text = report.markdown(rows, facts)
     report.write(options.report, rows, text, facts)
     print(text)
     progress(f"bench: the report is {options.report / 'bench.md'}")
+    if failed := [row.name for row in rows if row.failure]:
+        sys.exit(f"bench: failed: {', '.join(failed)}")
 
 
 def _measured(name: str, stage: Stage) -> Row:

@@ -49,6 +49,7 @@ class Stage:
         if name not in self.others:
             gateway = self.stack.enter_context(start_gateway(self.upstream, self.folder, self.folder / name))
             prepare(gateway)
+            gateway.settle()
             self.others[name] = gateway
         return self.others[name]
 
@@ -70,6 +71,7 @@ def set_up(options: argparse.Namespace) -> Generator[Stage]:
                 stage.peers.append(stack.enter_context(start_peer(name, upstream, folder)))
             except RuntimeError as error:
                 stage.notes.append(f"{name} could not be measured: {error}")
+        gateway.settle()
         yield stage
 
 

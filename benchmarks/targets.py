@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,6 +84,15 @@ class Target:
         if self.database_pid:
             database = sum(cpu_seconds(pid) for pid in (self.database_pid, *children(self.database_pid)))
         return Cost(sum(cpu_seconds(pid) for pid in self.pids), database)
+
+    def settle(self, seconds: float = 40.0) -> None:
+        """Wait until it does next to nothing, as what a start leaves for later is then done; `seconds` at most."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            before = self.cost()
+            time.sleep(1)
+            if self.cost().since(before).server < 0.02:
+                return
 
     def resident_mb(self) -> float:
         return sum(resident_kb(pid) for pid in self.pids) / 1024

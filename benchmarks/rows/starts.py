@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.gateways import start_gateway
-from benchmarks.measuring import Values, medians
-from benchmarks.results import Row
+from benchmarks.gateways import PROVIDERS, start_gateway
+from benchmarks.measuring import medians
+from benchmarks.results import Row, Values
 from benchmarks.stage import Stage
 from benchmarks.targets import Target
 
@@ -26,8 +26,8 @@ def start(stage: Stage) -> Row:
         later.append(_start(stage))
         shutil.rmtree(stage.folder / "started")
     row.sides["pointsman"] = {"first_seconds": statistics.median(first), "later_seconds": statistics.median(later)}
-    row.mark("first start with initdb, s", row.sides["pointsman"]["first_seconds"], "<=", 3.0)
-    row.mark("later start, s", row.sides["pointsman"]["later_seconds"], "<=", 2.0)
+    row.mark("first start with initdb, s", "first_seconds", "<=", 3.0)
+    row.mark("later start, s", "later_seconds", "<=", 2.0)
     return row
 
 
@@ -38,14 +38,16 @@ def _start(stage: Stage) -> float:
 
 
 def idle(stage: Stage) -> Row:
-    """A process that was started and never asked."""
+    """A process that was started and never asked, once what its start leaves for later is done."""
     row = Row("idle", f"a gateway that nobody asks, over {stage.options.duration:g} s")
-    with start_gateway(stage.upstream, stage.folder, stage.folder / "idle") as gateway:
-        time.sleep(3)
-        row.sides["pointsman"] = _watched(gateway, stage.options.duration)
-    row.sides["floor"] = _watched(stage.floor, min(5.0, stage.options.duration))
-    row.mark("resident MB", row.sides["pointsman"]["resident_mb"], "<=", 150)
-    row.mark("CPU %", row.sides["pointsman"]["cpu_percent"], "<", 1.0)
+    for name, providers in {"pointsman": ["OPENAI"], "three providers": PROVIDERS}.items():
+        with start_gateway(stage.upstream, stage.folder, stage.folder / f"idle {name}", providers=providers) as gateway:
+            gateway.settle()
+            row.sides[name] = _watched(gateway, stage.options.duration if name == "pointsman" else 3.0)
+    row.sides["floor"] = _watched(stage.floor, 3.0)
+    row.mark("resident MB", "resident_mb", "<=", 150)
+    row.mark("CPU %", "cpu_percent", "<", 1.0)
+    row.notes.append("The process loads what it needs for each provider that is configured: one OpenAI-compatible provider, then three.")
     return row
 
 
@@ -67,7 +69,7 @@ def command_help(stage: Stage) -> Row:
     commands = {"floor": [sys.executable, "-c", ""], "pointsman": [str(Path(sys.executable).with_name("pointsman")), "--help"]}
     for name, argv in commands.items():
         row.sides[name] = medians([_run(argv) for _ in range(2 + stage.options.rounds)])
-    row.mark("seconds", row.sides["pointsman"]["seconds"], "<=", 0.4)
+    row.mark("seconds", "seconds", "<=", 0.4)
     return row
 
 
