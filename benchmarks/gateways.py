@@ -61,20 +61,23 @@ def _environment(upstream: Upstream, providers: Iterable[str]) -> dict[str, str]
     return {**models, "POINTSMAN_LOG__LEVEL": "warning"}
 
 
-def prepare(gateway: Gateway, *, agents: Iterable[str] = AGENTS) -> list[str]:
-    """Make these agents, and the limited key that the gateway is asked with from then on. Returns notes for the report."""
+def prepare(gateway: Gateway, *, agents: Iterable[str] = AGENTS) -> None:
+    """Make these agents, and the key with a limit and a budget that the gateway is asked with from then on."""
     for name in agents:
         call(gateway, "/v2/agents", agent(name, AGENTS[name]))
     key = call(gateway, "/v2/keys", limited_key("bench"))
     gateway.key = key["api_key"]
     budget = {"subject_type": "key", "subject_id": str(key["id"]), "unit": "tokens", "period": "month", "amount": 1_000_000_000_000}
-    try:
-        call(gateway, "/v2/budgets", budget)
-    except urllib.error.HTTPError as error:
-        if error.code not in {404, 405}:
-            raise
-        return ["the key has an hourly limit; budget: not in this build"]
-    return ["the key has an hourly limit and a monthly budget of tokens, both counted exactly and far away"]
+    gateway.budget = call(gateway, "/v2/budgets", budget)["id"]
+
+
+def spent(gateway: Gateway) -> str:
+    """A sentence that shows that the limits did count."""
+    budget = call(gateway, f"/v2/budgets/{gateway.budget}")
+    return (
+        f"the key has a limit of {RATE_LIMIT:,} requests an hour and a budget of {budget['amount']:,} tokens a month,"
+        f" which counted {budget['spent']:,} tokens"
+    )
 
 
 def agent(name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -87,13 +90,13 @@ def limited_key(name: str) -> dict[str, Any]:
     return {"name": name, "scopes": _SCOPES, "rate_limit": RATE_LIMIT}
 
 
-def call(gateway: Gateway, path: str, body: Mapping[str, Any]) -> Any:
-    """One POST with the admin key. Raises HTTPError with the problem's text."""
+def call(gateway: Gateway, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """One GET, or with a body one POST, with the admin key. Raises HTTPError with the problem's text."""
     headers = {"Authorization": f"Bearer {gateway.admin_key}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{gateway.ports[0]}{path}", json.dumps(body).encode(), headers)
+    request = urllib.request.Request(f"http://127.0.0.1:{gateway.ports[0]}{path}", json.dumps(body).encode() if body else None, headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        error.msg = f"POST {path}: {error.read().decode(errors='replace')}"
+        error.msg = f"{path}: {error.read().decode(errors='replace')}"
         raise

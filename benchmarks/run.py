@@ -7,9 +7,12 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from benchmarks import machine, report
 from benchmarks.driver import LoadFailedError
+from benchmarks.gateways import spent
 from benchmarks.measuring import progress
 from benchmarks.peers import PEERS
 from benchmarks.processes import ROOT
@@ -21,17 +24,21 @@ from benchmarks.stage import Stage, set_up
 def main() -> None:
     """Measure, print the table, leave it as Markdown and JSON."""
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))  # so that what it started is stopped too
+    signal.signal(signal.SIGTERM, _stop)
     facts = machine.facts()
     with set_up(options) as stage:
         rows = [_measured(name, stage) for name in options.only or ROWS]
-        facts += [f"median of {options.rounds} rounds, the targets in turn in each", *stage.notes]
+        facts += [f"median of {options.rounds} rounds, the targets in turn in each", *stage.notes, spent(stage.gateway)]
         text = report.markdown(rows, facts)
     report.write(options.report, rows, text, facts)
     print(text)
     progress(f"bench: the report is {options.report / 'bench.md'}")
     if failed := [row.name for row in rows if row.failure]:
         sys.exit(f"bench: failed: {', '.join(failed)}")
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit("bench: stopped")  # so that what was started is stopped too
 
 
 def _measured(name: str, stage: Stage) -> Row:

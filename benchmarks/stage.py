@@ -65,7 +65,7 @@ def set_up(options: argparse.Namespace) -> Generator[Stage]:
         floor = stack.enter_context(start_floor(upstream, folder))
         gateway = stack.enter_context(start_gateway(upstream, folder, folder / "data"))
         stage = Stage(options, folder, upstream, driver, floor, gateway, stack)
-        stage.notes += prepare(gateway)
+        prepare(gateway)
         for name in options.peers:
             try:
                 stage.peers.append(stack.enter_context(start_peer(name, upstream, folder)))

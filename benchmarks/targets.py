@@ -103,9 +103,10 @@ class Target:
 
 @dataclass
 class Gateway(Target):
-    """Pointsman, asked with a limited key."""
+    """Pointsman, asked with a key that has a limit and a budget."""
 
     admin_key: str = ""
+    budget: str = ""  # id
     directory: Path = field(default_factory=Path)
 
     def chat(self, ask: Ask) -> str:
