@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from pointsman.budgets.service import BudgetService
 from pointsman.chat import routes as chat_routes
 from pointsman.chat.journal import Journal
 from pointsman.chat.service import ChatService
+from pointsman.kit import failpoints
 from pointsman.kit import log as logs
 from pointsman.kit.crypto import KeyRing
 from pointsman.kit.db import Database
@@ -46,7 +47,7 @@ from pointsman.runs.replicas import Heartbeat, Rescue
 from pointsman.runs.service import RunService
 from pointsman.sessions import routes as session_routes
 from pointsman.sessions.service import MemoryService, SessionService
-from pointsman.settings import Settings
+from pointsman.settings import Settings, SettingsInvalid
 from pointsman.tools import routes as tool_routes
 from pointsman.usage import cost
 from pointsman.usage import routes as usage_routes
@@ -129,6 +130,7 @@ class Gateway:
     async def open(cls, settings: Settings, dsn: str) -> Gateway:
         """Connect to a migrated database. Raises Unavailable, KeyRingUnusable or KeyRingWrong."""
         _register_secrets(settings)
+        _arm(settings.failpoints)
         database = settings.database
         db = await Database.connect(dsn, pool_size=database.pool_size, statement_timeout=database.statement_timeout)
         try:
@@ -216,6 +218,18 @@ async def _kept_going(name: str, loop: Any, draining: asyncio.Event) -> None:
         except Exception:  # a maintenance loop must neither end the process nor stay dead
             log.exception("loop.broke", loop=name)
         await asyncio.sleep(1)
+
+
+def _arm(specs: Sequence[str]) -> None:
+    """Also where nothing is named: what an earlier gateway of this process armed ends with it."""
+    try:
+        failpoints.arm(specs)
+    except ValueError as error:
+        raise SettingsInvalid(f"POINTSMAN_FAILPOINTS: {error}", hint="docs/concepts/reliability.md lists every failpoint.") from None
+    if specs:
+        log.warning(
+            "failpoints.armed", points=list(specs), meaning="this process fails on purpose; unset POINTSMAN_FAILPOINTS in production"
+        )
 
 
 def _register_secrets(settings: Settings) -> None:

@@ -223,6 +223,9 @@ class Settings(BaseSettings):
     egress: EgressSettings = EgressSettings()
     keyring: KeyRingSettings = KeyRingSettings()
     log: LogSettings = LogSettings()
+    failpoints: Texts = Field(
+        default=(), description="For tests of reliability: places at which this process is to fail, as a JSON array; leave it unset."
+    )
     providers: dict[str, ProviderSettings] = Field(
         default_factory=dict[str, ProviderSettings],
         description="Limits of the built-in providers (openai, anthropic, google) and named OpenAI-compatible providers.",

@@ -11,12 +11,16 @@ from pointsman.access.authenticate import AuthenticatedKey
 from pointsman.access.errors import RateLimited
 from pointsman.access.queries import OPEN_WINDOW, TAKE_FROM_WINDOW
 from pointsman.access.rate import RateState, headers
-from pointsman.kit.db import Database
+from pointsman.kit import failpoints
+from pointsman.kit.db import Connection, Database, Record
 
 __all__ = ["HourlyLimit", "RateState", "headers"]
 
 _ANSWER_WITHIN_SECONDS = 5
 _MOST_REMEMBERED = 10_000
+
+
+_COUNTING = failpoints.declare("limits.count", "Requests of a key with an hourly limit are counted, before they are let in.")
 
 
 class _Budget(NamedTuple):
@@ -106,11 +110,7 @@ class HourlyLimit:
         # The clock is read before the statement: a window then seems to end early rather than late, and the database decides.
         before = time.monotonic()
         async with self._db.connection() as connection, asyncio.timeout(_ANSWER_WITHIN_SECONDS):
-            row = None
-            while row is None:
-                row = await connection.fetchrow(TAKE_FROM_WINDOW, budget.family_id, budget.limit, requests)
-                # No row: the family's very first request. Of several replicas one opens the window, the others then find it.
-                row = row or await connection.fetchrow(OPEN_WINDOW, budget.family_id, budget.limit, requests)
+            row = await failpoints.around((_COUNTING,), connection, lambda: _take_from(connection, budget, requests))
         return _Taken(row["granted"], row["used_before"], before + row["resets_in"])
 
     def _find_spent(self, budget: _Budget) -> _Spent | None:
@@ -130,6 +130,15 @@ class HourlyLimit:
         if len(self._spent) >= _MOST_REMEMBERED:
             del self._spent[next(iter(self._spent))]
         self._spent[budget.family_id] = _Spent(used, taken.reset_at)
+
+
+async def _take_from(connection: Connection, budget: _Budget, requests: int) -> Record:
+    row = None
+    while row is None:
+        row = await connection.fetchrow(TAKE_FROM_WINDOW, budget.family_id, budget.limit, requests)
+        # No row: the family's very first request. Of several replicas one opens the window, the others then find it.
+        row = row or await connection.fetchrow(OPEN_WINDOW, budget.family_id, budget.limit, requests)
+    return row
 
 
 def _state(limit: int, used: int, reset_at: float) -> RateState:

@@ -23,6 +23,7 @@ from pointsman.api.exchange import Exchange, refuse_repeated
 from pointsman.api.ports import Gateway
 from pointsman.api.problems import BodyTooLarge, MethodNotAllowed, render, translate
 from pointsman.api.routing import Endpoint, RouteTable
+from pointsman.kit import failpoints
 from pointsman.kit.principal import Principal
 from pointsman.kit.problems import InternalProblem, Kind, NotFound, Problem
 from pointsman.web.deps import PRINCIPAL, SERVICES
@@ -32,6 +33,8 @@ BODY = "pointsman.body"
 REQUEST_ID = "pointsman.request_id"
 T = TypeVar("T")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+_ANSWERED = failpoints.declare("http.answer", "The answer to a request that may have changed something has been sent.", ("after",))
 
 log = structlog.get_logger()
 
@@ -96,6 +99,8 @@ class Door:
                 receive = bodies.given(body, receive)
             self._prepare(exchange, endpoint, scope, principal)
             await self._serve(exchange, endpoint, principal, scope, receive)
+        if scope["method"] in _WITH_BODY:
+            await _ANSWERED.reach("after")
 
     def _find(self, exchange: Exchange, scope: Scope, raw_path: bytes) -> Endpoint:
         found = self._table.find(raw_path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pointsman.budgets.settling import SETTLING
+from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.group_commit import GroupCommit, Write
 from pointsman.runs.events import Event, pack
@@ -65,14 +66,35 @@ class Entry:
     reserve: int = 0
 
 
+_OPENING = failpoints.declare("runs.open", "A run is opened: its session, its row, the user's message and the first event.")
+_MODEL_STEP = failpoints.declare(
+    "runs.model_step", "An answer of the model that calls tools, or was not accepted, is recorded with its usage."
+)
+_TOOL_STEP = failpoints.declare("runs.tool_step", "The result of a tool is recorded.")
+_CUT_OFF = failpoints.declare("runs.cut_off", "After a take-over the model call amid which the former replica died is counted by estimate.")
+_RESERVING = failpoints.declare("runs.reserve", "Another block of event ids is reserved, for a long stream.")
+_CANCELLING = failpoints.declare("runs.cancel", "A run ends because somebody cancelled it.")
+_ENDING = failpoints.declare("runs.end", "A run ends with its answer or its problem: the last message, usage and event.")
+
+
+def _failpoint_of(entry: Entry) -> failpoints.Failpoint:
+    if entry.status != "running":
+        return _CANCELLING if entry.status == "cancelled" else _ENDING
+    if entry.messages:
+        return _TOOL_STEP if entry.messages[0].role == "tool" else _MODEL_STEP
+    return _CUT_OFF if entry.usages else _RESERVING
+
+
 class Journal:
     """The group-commit writer of runs; `enter` returns false when the run is no longer this replica's."""
 
     def __init__(self, db: Database, owes: Callable[[str], bool]) -> None:
         """Make one; `owes` says whether a run may hold reservations of budgets, which its steps with usage and its end then settle."""
-        self._opening: GroupCommit[OpenRun, Opening] = GroupCommit(db, _open, name="runs.open", key=lambda run: run.id, most=64)
+        self._opening: GroupCommit[OpenRun, Opening] = GroupCommit(
+            db, _open, name="runs.open", key=lambda run: run.id, most=64, failpoint=lambda _: _OPENING
+        )
         self._entering: GroupCommit[Entry, bool] = GroupCommit(
-            db, _entering(owes), name="runs.steps", key=lambda entry: entry.run_id, most=64
+            db, _entering(owes), name="runs.steps", key=lambda entry: entry.run_id, most=64, failpoint=_failpoint_of
         )
 
     async def open(self, run: OpenRun, *, patience: float) -> Opening:

@@ -10,12 +10,15 @@ from starlette.responses import Response
 from pointsman.chat.driving import RunFacts
 from pointsman.chat.schemas import ChatAnswer, ChatBody, ChatRequest
 from pointsman.chat.service import ChatService
+from pointsman.kit import failpoints
 from pointsman.runs.routes import require_room, run_stream
 from pointsman.web.deps import caller, service
 from pointsman.web.idempotency import attempt_of
 from pointsman.web.openapi import LOCATION, Answer, DescribedRoute, Operation
 from pointsman.web.streams import EventStream
 from pointsman.web.validation import invalid_request
+
+_ANSWERING = failpoints.declare("chat.answer", "A turn has ended, and its answer as JSON has not left yet.", ("before",))
 
 _decode = msgspec.json.Decoder(ChatRequest).decode
 
@@ -34,6 +37,7 @@ async def chat(request: Request) -> Response | EventStream:
     if stream:
         return run_stream(request, facts.id, 0, body.stream_verbosity, location=location)
     outcome = await chats.wait(facts.id)
+    await _ANSWERING.reach("before")
     if outcome.problem is not None:
         outcome.problem.fields |= {"run_id": facts.id, "session_id": facts.session_id}
         raise outcome.problem

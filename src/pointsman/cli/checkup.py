@@ -39,7 +39,7 @@ def examine(**options: Any) -> list[dict[str, str]]:
         settings = read_settings(**options)
     except SettingsInvalid as problem:
         return [_told(Finding(Level.FAIL, f"{_SETTINGS}: {problem.detail}", "Correct or unset the variable."))]
-    findings = [Finding(Level.OK, "The settings can be read.")]
+    findings = [Finding(Level.OK, "The settings can be read."), *_failpoints(settings)]
     for look in (_data_dir, _database, _providers, _address):
         findings += _guarded(look, settings)
     return [_told(finding) for finding in findings]
@@ -72,6 +72,14 @@ def _failure(problem: Problem) -> Finding:
 
 def _told(finding: Finding) -> dict[str, str]:
     return {"level": finding.level.value, "sentence": finding.sentence, "remedy": finding.remedy}
+
+
+def _failpoints(settings: Settings) -> list[Finding]:
+    if not settings.failpoints:
+        return []
+    return [
+        Finding(Level.WARN, "POINTSMAN_FAILPOINTS is set: the gateway fails on purpose.", "Unset it, unless reliability is being tested.")
+    ]
 
 
 def _data_dir(settings: Settings) -> list[Finding]:

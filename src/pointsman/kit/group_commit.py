@@ -11,7 +11,9 @@ from typing import Generic, TypeVar
 import asyncpg
 import structlog
 
+from pointsman.kit import failpoints
 from pointsman.kit.db import AWAY, Connection, Database
+from pointsman.kit.failpoints import Failpoint
 from pointsman.kit.problems import Unavailable
 
 Op = TypeVar("Op")
@@ -49,14 +51,19 @@ class GroupCommit(Generic[Op, Result]):
         key: Callable[[Op], Hashable] = id,
         most: int = 256,
         timeout: float = 10.0,
+        failpoint: Callable[[Op], Failpoint] | None = None,
     ) -> None:
-        """Make one; of operations with the same `key` only one goes into a batch, in the order they were asked for."""
+        """Make one; of operations with the same `key` only one goes into a batch, in the order they were asked for.
+
+        `failpoint` says which transition an operation is.
+        """
         self._db = db
         self._write = write
         self._name = name
         self._key = key
         self._most = most
         self._timeout = timeout
+        self._failpoint = failpoint
         self._queue: list[_Waiting[Op, Result]] = []
         self._wake = asyncio.Event()
 
@@ -120,10 +127,16 @@ class GroupCommit(Generic[Op, Result]):
         async with self._db.lent() as connection, asyncio.timeout(self._timeout):
             for waiting in batch:
                 waiting.tried = True
-            results = await self._write(connection, [waiting.op for waiting in batch])
+            results = await self._written(connection, [waiting.op for waiting in batch])
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.done.done():
                 waiting.done.set_result(result)
+
+    async def _written(self, connection: Connection, ops: list[Op]) -> Sequence[Result]:
+        if self._failpoint is None or not failpoints.are_armed():
+            return await self._write(connection, ops)
+        points = {point.name: point for point in map(self._failpoint, ops)}
+        return await failpoints.around(points.values(), connection, lambda: self._write(connection, ops))
 
     def _break(self, batch: list[_Waiting[Op, Result]], error: BaseException) -> None:
         """Nobody waits for ever for a writer that was stopped or has a defect; whoever runs it may run it again."""

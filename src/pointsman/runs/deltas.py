@@ -10,6 +10,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
+from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.group_commit import GroupCommit
 from pointsman.runs.events import Event, pack
@@ -23,6 +24,8 @@ FROM unnest($1::varchar[], $2::int[], $3::int[], $4::int[], $5::text[]) AS d (ru
 JOIN runs r ON r.id = d.run_id AND r.epoch = d.epoch
 ON CONFLICT DO NOTHING
 """
+
+_STORING = failpoints.declare("deltas", "Deltas that readers have seen already are stored, for all streams of the process at once.")
 
 log = structlog.get_logger()
 
@@ -38,7 +41,7 @@ class DeltaWriter:
         self._written = written
         self._flushing = asyncio.Lock()
         self._interval = interval.total_seconds()
-        self._commits: GroupCommit[_Rows, None] = GroupCommit(db, _write, name="deltas")
+        self._commits: GroupCommit[_Rows, None] = GroupCommit(db, _write, name="deltas", failpoint=lambda _: _STORING)
 
     async def run(self) -> None:
         """Write whenever something was emitted, at most once an interval, until cancelled."""

@@ -13,6 +13,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
+from pointsman.kit import failpoints
 from pointsman.kit.db import AWAY, Connection, Database, Record, connect
 from pointsman.kit.ids import new_id
 from pointsman.kit.problems import Unavailable
@@ -25,6 +26,9 @@ _BEAT = """
 INSERT INTO replicas (id, host) VALUES ($1, $2)
 ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
 """
+
+
+_TAKING_OVER = failpoints.declare("runs.take_over", "Runs whose replica died become this replica's own; passed once a second.")
 
 
 class Heartbeat:
@@ -99,11 +103,14 @@ class Rescue:
     async def run_once(self, run_id: str | None = None) -> int:
         """Take over what can be taken over now (or only the given run); returns how many runs. Raises Unavailable."""
         async with self._db.connection() as connection:
-            runs = await queries.take_over(
-                connection, replica=self._heartbeat.replica, dead_after=self._dead_after, most=50, block=BLOCK, run_id=run_id
-            )
+            runs = await failpoints.around((_TAKING_OVER,), connection, lambda: self._take_over(connection, run_id))
             await connection.execute("DELETE FROM replicas WHERE seen_at < clock_timestamp() - interval '1 day'")
         for run in runs:
             log.info("run.taken_over", run_id=run["id"], epoch=run["epoch"])
             self._redrive(run)
         return len(runs)
+
+    async def _take_over(self, connection: Connection, run_id: str | None) -> list[Record]:
+        return await queries.take_over(
+            connection, replica=self._heartbeat.replica, dead_after=self._dead_after, most=50, block=BLOCK, run_id=run_id
+        )

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 from starlette.types import Message, Scope, Send
 
+from pointsman.kit import failpoints
 from pointsman.kit.db import Database, Record
 from pointsman.kit.ids import new_id
 from pointsman.kit.problems import Kind, Problem, Unavailable
@@ -29,6 +30,9 @@ _REPLAYED = (b"idempotency-replayed", b"true")
 _QUOTED = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _BARE = re.compile(rb"[!#-+\--~]+")  # visible ASCII without quotes and commas
 _LONGEST_KEY = 255
+
+_BEGINNING = failpoints.declare("idempotency.begin", "A request with an Idempotency-Key claims the key's record.")
+_FINISHING = failpoints.declare("idempotency.finish", "The answer to a request with an Idempotency-Key is kept, or the key is freed.")
 
 log = structlog.get_logger()
 
@@ -186,7 +190,8 @@ class Idempotency:
         """Take the record if it is new, out of date, or left behind by a process that died: of any number of copies one does."""
         holder, run_id = new_id("hold"), new_id("run")
         async with self._db.connection() as connection:
-            row = await connection.fetchrow(queries.CLAIM, *identity.columns, body, run_id, holder, self._lease, KEPT)
+            values = (*identity.columns, body, run_id, holder, self._lease, KEPT)
+            row = await failpoints.around((_BEGINNING,), connection, lambda: connection.fetchrow(queries.CLAIM, *values))
         if row is None:
             return None
         return Attempt(run_id=row["run_id"], holder=holder, taken_over=row["run_id"] != run_id)
@@ -226,11 +231,11 @@ class Idempotency:
         free = passes or status in _FREED or status >= 500
         sealed = None if free or answer is None else self._ring.encrypt(msgspec.json.encode(answer), str(identity))
         statement = queries.FREE if free else queries.FINISH
-        values = () if free else (status, sealed)
+        values = (*identity.columns, attempt.holder, *(() if free else (status, sealed)))
         for pause in (0.2, 0.5, 1, 2, 0):
             try:
                 async with self._db.connection() as connection:
-                    await connection.execute(statement, *identity.columns, attempt.holder, *values)
+                    await failpoints.around((_FINISHING,), connection, lambda: connection.execute(statement, *values))
             except Unavailable:
                 # What was done is done: the answer goes out even when it cannot be kept.
                 log.warning("idempotency.answer_not_kept", run_id=attempt.run_id, retry=pause > 0)

@@ -1,0 +1,94 @@
+"""Failpoints in a real gateway: each is passed by ordinary work, each is documented, and a gateway that has some armed says so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.e2e.calling import Caller, unique
+from tests.e2e.conftest import Start
+from tests.e2e.gateways import FAKE_KEYS, KEYRING, admin_key, serving_from_a_thread
+from tests.fakes.upstream import Upstream
+
+from pointsman.kit import failpoints
+from pointsman.kit.db import connect
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "concepts" / "reliability.md"
+NOBODY_FAILS = "runs.open.before:sleep:0"
+
+
+def ours() -> dict[str, str]:
+    return {name: sentence for name, sentence in failpoints.declared().items() if not name.startswith("tests.")}
+
+
+async def test_every_failpoint_is_passed_by_ordinary_work(dsn: str, tmp_path: Path, upstream: Upstream) -> None:
+    key = await admin_key(dsn, tmp_path)
+    settings = {
+        "data_dir": tmp_path / "data",
+        "failpoints": [NOBODY_FAILS],
+        "keyring": {"keys": [KEYRING]},
+        "openai_api_key": FAKE_KEYS["OPENAI_API_KEY"],
+        "openai_base_url": upstream.openai_url,
+        "runs": {"heartbeat": timedelta(seconds=0.2), "dead_after": timedelta(seconds=1)},
+    }
+    with ExitStack() as stack:
+        url = await asyncio.to_thread(stack.enter_context, serving_from_a_thread(dsn, settings))
+        caller = Caller(url, key)
+        try:
+            await do_ordinary_work(caller, dsn)
+            passed = dict(failpoints.reached())
+        finally:
+            await caller.aclose()
+            await asyncio.to_thread(stack.close)
+            failpoints.arm([])
+    assert {name for name in ours() if name not in passed} == set()
+
+
+async def do_ordinary_work(caller: Caller, dsn: str) -> None:
+    agent = await caller.agent(tools=[{"type": "builtin", "name": "current_time"}])
+    made = await caller.post("/v2/keys", {"name": "limited", "scopes": ["agents:run"], "rate_limit": 10})
+    await caller.chat(
+        agent, "[[tool=current_time]]", headers={"idempotency-key": unique("key"), "authorization": f"Bearer {made['api_key']}"}
+    )
+    async with caller.stream(agent, "[[n=900 itl=1]]") as reader:  # longer than one block of event ids
+        await reader.rest()
+    async with caller.stream(agent, "[[n=500 itl=20]]") as reader:
+        await reader.until("message.delta")
+        await caller.post(f"/v2/runs/{reader.run_id}/cancel", {})
+        await reader.rest()
+    async with caller.stream(agent, "[[n=100 itl=20]]") as reader:
+        await reader.until("message.delta")
+        connection = await connect(dsn, role=None)
+        await connection.execute("UPDATE runs SET replica = 'rep_dead' WHERE id = $1", reader.run_id)
+        await connection.close()
+        await reader.until("message.reset")
+
+
+def test_every_failpoint_is_documented_with_its_sentence() -> None:
+    lines = [line.split(" | ") for line in DOCUMENT.read_text().partition("## Failpoints")[2].splitlines() if line.startswith("| `")]
+    documented = {cells[0].strip("|` "): cells[2].strip("| ") for cells in lines if len(cells) == 3}
+    points = {name.rpartition(".")[0]: sentence for name, sentence in ours().items()}
+    assert documented == points
+
+
+async def test_a_gateway_with_a_failpoint_armed_warns_as_soon_as_it_starts(dsn: str, start: Start) -> None:
+    gateway = await start(dsn, POINTSMAN_FAILPOINTS=f'["{NOBODY_FAILS}"]')
+    assert "failpoints.armed" in gateway.log.read_text()
+    assert NOBODY_FAILS in gateway.log.read_text()
+
+
+async def test_an_unknown_failpoint_does_not_start(dsn: str, start: Start) -> None:
+    with pytest.raises(RuntimeError, match=r"Did you mean runs\.open\.in\?"):
+        await start(dsn, POINTSMAN_FAILPOINTS='["runs.opn.in:kill"]')
+
+
+def test_doctor_tells_of_armed_failpoints(tmp_path: Path) -> None:
+    environment = {**os.environ, "POINTSMAN_DATA_DIR": str(tmp_path), "POINTSMAN_FAILPOINTS": f'["{NOBODY_FAILS}"]'}
+    doctor = subprocess.run([sys.executable, "-m", "pointsman", "doctor", "--json"], env=environment, capture_output=True, check=False)
+    assert b"POINTSMAN_FAILPOINTS is set" in doctor.stdout
