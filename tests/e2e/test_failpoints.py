@@ -52,6 +52,7 @@ async def test_every_failpoint_is_passed_by_ordinary_work(dsn: str, tmp_path: Pa
 
 async def do_ordinary_work(caller: Caller, dsn: str) -> None:
     agent = await caller.agent(tools=[{"type": "builtin", "name": "current_time"}])
+    await caller.post("/v2/budgets", {"subject_type": "agent", "subject_id": agent, "unit": "tokens", "period": "day", "amount": 10**9})
     made = await caller.post("/v2/keys", {"name": "limited", "scopes": ["agents:run"], "rate_limit": 10})
     await caller.chat(
         agent, "[[tool=current_time]]", headers={"idempotency-key": unique("key"), "authorization": f"Bearer {made['api_key']}"}

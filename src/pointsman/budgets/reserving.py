@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.group_commit import GroupCommit
+
+
+_RESERVING = failpoints.declare("budgets.reserve", "What a model call may cost is reserved of its budgets, before the model is asked.")
 
 
 class Line(NamedTuple):
@@ -53,7 +57,9 @@ class Reserver:
     """The group-commit writer of reservations."""
 
     def __init__(self, db: Database) -> None:
-        self._writer: GroupCommit[Ask, Verdict] = GroupCommit(db, _reserve, name="budgets.reserve", key=lambda ask: ask.run_id, most=64)
+        self._writer: GroupCommit[Ask, Verdict] = GroupCommit(
+            db, _reserve, name="budgets.reserve", key=lambda ask: ask.run_id, most=64, failpoint=lambda _: _RESERVING
+        )
 
     async def run(self) -> None:
         """Write until cancelled."""
