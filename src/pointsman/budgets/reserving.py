@@ -12,7 +12,6 @@ from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.group_commit import GroupCommit
 
-
 _RESERVING = failpoints.declare("budgets.reserve", "What a model call may cost is reserved of its budgets, before the model is asked.")
 
 
