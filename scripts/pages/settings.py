@@ -21,7 +21,7 @@ Settings are environment variables, read once when a process starts. A double un
 A `POINTSMAN_` name that does not exist is refused with the nearest one that does, so that a typo never silently loses a setting.
 Values of secrets never appear in logs, errors or `pointsman doctor`.
 
-Durations are written as seconds (`30`, `0.5`), as ISO 8601 (`PT15M`) or as `HH:MM:SS`; the defaults below are shown in seconds.
+Durations are written as seconds (`30`, `0.5`), as days (`30d`), as ISO 8601 (`PT15M`) or as `HH:MM:SS`; the defaults below are in seconds.
 Lists are JSON arrays (`["10.0.0.0/8"]`).
 """
 CLIENT = """

@@ -39,6 +39,8 @@ from pointsman.llm import routes as model_routes
 from pointsman.llm.models import Models
 from pointsman.prompts import routes as prompt_routes
 from pointsman.prompts.service import PromptService
+from pointsman.retention.kinds import batches
+from pointsman.retention.sweeping import Sweeper
 from pointsman.runs import routes as run_routes
 from pointsman.runs.deltas import DeltaWriter
 from pointsman.runs.live import LiveRuns
@@ -52,7 +54,6 @@ from pointsman.tools import routes as tool_routes
 from pointsman.usage import cost
 from pointsman.usage import routes as usage_routes
 from pointsman.usage.service import UsageService
-from pointsman.web import idempotency
 from pointsman.web.canary import knows_ring, verify_ring
 from pointsman.web.streams import Flag
 
@@ -82,6 +83,7 @@ class Gateway:
         self._egress = Egress(settings.egress.allow)
         self._authenticator = Authenticator(db, self._listener)
         self._usage = UsageService(db)
+        self._sweeper = Sweeper(db, batches(settings.retention), deleted=self.metrics.rows_expired)
         catalogue = Catalogue(db, self._listener)
         replay = Replay(db, live)
         self._chat = ChatService(
@@ -155,6 +157,7 @@ class Gateway:
             ("rescue", self._rescue.run),
             ("keys.last_used", self._authenticator.run),
             ("audit.seal", lambda: Sealer(self.db).run(self.draining)),
+            ("retention", lambda: self._sweeper.run(self.draining)),
             ("hourly", self._every_hour),
             ("warm_up", self._warm_up),
         ):
@@ -186,7 +189,6 @@ class Gateway:
 
     async def _every_hour(self) -> None:
         while not self.draining.is_set():
-            await idempotency.purge(self.db)
             self.metrics.usage_ids_used(await self._usage.ids_used())
             await asyncio.sleep(_HOURLY)
 

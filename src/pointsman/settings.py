@@ -33,6 +33,8 @@ PREFIX = "POINTSMAN_"
 # Providers without an address of the operator's; every other name needs one.
 BUILT_IN = ("openai", "openai_responses", "anthropic", "google", "scripted")
 _LONGEST = timedelta(days=7)
+_SHORTEST_KEPT = timedelta(days=1)  # answers to an Idempotency-Key are replayed from runs and their events for a day
+_LONGEST_KEPT = timedelta(days=36_500)
 _CLIENT_ONLY = {"POINTSMAN_URL", "POINTSMAN_API_KEY"}
 
 
@@ -67,6 +69,12 @@ def _sensible(value: timedelta) -> timedelta:
     return value
 
 
+def _time_kept(value: timedelta) -> timedelta:
+    if value and not _SHORTEST_KEPT <= value <= _LONGEST_KEPT:
+        raise ValueError(f"Rows are kept for 1 to {_LONGEST_KEPT.days} days; 0 keeps them for ever.")
+    return value
+
+
 def _json_list(value: object) -> object:
     try:
         return json.loads(value) if isinstance(value, str) else value
@@ -75,6 +83,7 @@ def _json_list(value: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_sensible)]
+Kept = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_time_kept)]
 # Without NoDecode a text that is not JSON would fail before it can be said which variable holds it.
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_json_list)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_json_list)]
@@ -184,6 +193,15 @@ class ProviderSettings(UpstreamLimits):
         return self.proxy.get_secret_value() if self.proxy is not None else None
 
 
+class RetentionSettings(_Section):
+    """How long ended work is kept, 1 day at least (`30d`, `P30D` or seconds); 0 keeps it for ever."""
+
+    events: Kept = Field(default=timedelta(days=30), description="A run's events, from its end; they go with their run at the latest.")
+    runs: Kept = Field(default=timedelta(days=90), description="Runs, from their end; the messages stay in their session.")
+    sessions: Kept = Field(default=timedelta(), description="Sessions with all that belongs to them, from their last turn.")
+    usage: Kept = Field(default=timedelta(), description="Usage of model calls.")
+
+
 class EgressSettings(_Section):
     """Which non-public hosts user-supplied URLs may reach."""
 
@@ -220,6 +238,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     runs: RunSettings = RunSettings()
     budgets: BudgetSettings = BudgetSettings()
+    retention: RetentionSettings = RetentionSettings()
     egress: EgressSettings = EgressSettings()
     keyring: KeyRingSettings = KeyRingSettings()
     log: LogSettings = LogSettings()

@@ -12,6 +12,7 @@ from pointsman.jobs import models as jobs
 from pointsman.kit.orm import Base
 from pointsman.knowledge import models as knowledge
 from pointsman.prompts import models as prompts
+from pointsman.retention import models as retention
 from pointsman.runs import models as runs
 from pointsman.sessions import models as sessions
 from pointsman.skills import models as skills
@@ -31,6 +32,7 @@ SLICES = (
     jobs,
     knowledge,
     prompts,
+    retention,
     runs,
     sessions,
     skills,

@@ -13,7 +13,8 @@ from tests.api.edge_scene import SmallGateway, client_of, make_app, make_key
 
 from pointsman.kit.db import Connection, Database
 from pointsman.settings import Settings
-from pointsman.web.idempotency import Idempotency, IdempotencyKeyMalformed, parse_key, purge
+from pointsman.web.idempotency import KEPT, Idempotency, IdempotencyKeyMalformed, parse_key
+from pointsman.web.idempotency_queries import PURGE
 
 
 async def post(client: httpx.AsyncClient, text: str, key: str, path: str = "/v2/notes", **headers: str) -> httpx.Response:
@@ -169,7 +170,8 @@ async def test_a_key_is_forgotten_after_a_day(client: httpx.AsyncClient, owner: 
     assert (await post(client, "b", "k1")).status_code == 201
     assert gateway.notes.made == ["a", "a", "b"]
     await owner.execute("UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 second' WHERE idempotency_key = 'k1'")
-    assert await purge(db) == 1
+    async with db.connection() as connection:
+        assert len(await connection.fetch(PURGE, KEPT, 10)) == 1
     assert await owner.fetchval("SELECT count(*) FROM idempotency_keys") == 1
 
 

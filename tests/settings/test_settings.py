@@ -45,6 +45,10 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "POINTSMAN_PROVIDERS__<NAME>__CONTEXT_PDF": ("true", True),
     "POINTSMAN_RUNS__HEARTBEAT": ("1.5", timedelta(seconds=1.5)),
     "POINTSMAN_RUNS__DEAD_AFTER": ("9", timedelta(seconds=9)),
+    "POINTSMAN_RETENTION__EVENTS": ("45d", timedelta(45)),
+    "POINTSMAN_RETENTION__RUNS": ("P60D", timedelta(60)),
+    "POINTSMAN_RETENTION__SESSIONS": ("864000", timedelta(10)),
+    "POINTSMAN_RETENTION__USAGE": ("400 days", timedelta(400)),
 }
 
 
@@ -132,6 +136,13 @@ def test_a_mistyped_builtin_provider_does_not_lose_its_settings(given: Given) ->
 
 def test_the_builtin_providers_are_those_that_models_know() -> None:
     assert sorted(name.replace("-", "_") for name in Providers(Settings()).by_name) == sorted(BUILT_IN)
+
+
+def test_time_kept_is_days_or_nought_for_ever(given: Given) -> None:
+    kept = given(POINTSMAN_RETENTION__EVENTS="45d", POINTSMAN_RETENTION__RUNS="0", POINTSMAN_RETENTION__USAGE="P400D").retention
+    assert (kept.events, kept.runs, kept.sessions, kept.usage) == (timedelta(45), timedelta(), timedelta(), timedelta(400))
+    with pytest.raises(SettingsInvalid, match="POINTSMAN_RETENTION__RUNS: Rows are kept for 1 to"):
+        given(POINTSMAN_RETENTION__RUNS="3600")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from pointsman.sessions.errors import SessionBusy, SessionNotFound
 
 _PATIENCE = 3.0
 _SNAPSHOTS_KNOWN = 10_000
+_STORE_AGAIN = 3600.0
 
 
 class Openings:
@@ -30,7 +32,7 @@ class Openings:
         self._journal = journal
         self._replica = replica
         self._adrift: dict[str, _Adrift] = {}
-        self._snapshots: dict[str, None] = {}  # hashes that are stored, in the order they were met
+        self._snapshots: dict[str, float] = {}  # hashes in the order they were met, and until when each is known to be stored
 
     async def open(self, facts: RunFacts, request: ChatRequest, prepared: Prepared) -> LiveRun | None:
         """The run, to be driven here; None when a request that was repeated has opened it elsewhere at the same time.
@@ -87,12 +89,14 @@ class Openings:
 
     async def _keep_snapshot(self, agent: ResolvedAgent) -> str:
         digest, data = snapshot(agent)
-        if digest not in self._snapshots:
+        # Retention removes a snapshot without runs that nobody has stored for a day.
+        if self._snapshots.get(digest, 0.0) < time.monotonic():
             async with self._db.connection() as connection:
                 await queries.store_snapshot(connection, digest, data)
+            self._snapshots.pop(digest, None)
             if len(self._snapshots) >= _SNAPSHOTS_KNOWN:
                 del self._snapshots[next(iter(self._snapshots))]
-            self._snapshots[digest] = None
+            self._snapshots[digest] = time.monotonic() + _STORE_AGAIN
         return digest
 
 

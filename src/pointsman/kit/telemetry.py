@@ -88,6 +88,9 @@ class Metrics:
             "Requests that one tenant may have under way; less while the process is short of time.",
             registry=registry,
         )
+        self._expired = _Children(
+            Counter("pointsman_retention_rows", "Rows deleted because they were out of date.", ("kind",), registry=registry), most=20
+        )
         self._ids_used = Gauge(
             "pointsman_token_usage_ids_used_ratio", "Part of the INTEGER ids of token_usage that is used up.", registry=registry
         )
@@ -144,6 +147,10 @@ class Metrics:
     def watch_room(self, room: Callable[[], float]) -> None:
         """Ask for the requests that one tenant may have under way."""
         self._tenant_room.set_function(room)
+
+    def rows_expired(self, kind: str, rows: int) -> None:
+        """Rows that retention has deleted."""
+        self._expired(_word(kind)).inc(rows)
 
     def usage_ids_used(self, fraction: float) -> None:
         """How much of the id space of token_usage is used up, 0 to 1."""

@@ -16,6 +16,17 @@ class RunNotFound(Problem):
     title = "No such run"
 
 
+class RunEventsExpired(Problem):
+    """The run ended longer ago than `POINTSMAN_RETENTION__EVENTS` keeps events, so its stream cannot be replayed any more.
+
+    The run itself, with its answer, is at `GET /v2/runs/{id}`, and its messages are in its session.
+    """
+
+    kind = Kind.GONE
+    code = "run-events-expired"
+    title = "The run's events have expired"
+
+
 class RunEnded(Problem):
     """The run has already reached its end, so it can be neither cancelled nor resumed.
 

@@ -34,6 +34,9 @@ class Run(Base):
             unique=True,
             postgresql_where=text("status IN ('pending', 'running', 'paused')"),
         ),
+        # Ended runs in the order in which they expire, and the runs of a snapshot.
+        Index("ix_runs_completed_at_ordinal", "completed_at", "ordinal", postgresql_where=text("completed_at IS NOT NULL")),
+        Index("ix_runs_snapshot", "snapshot"),
         Index("ix_runs_live", "replica", postgresql_where=text("status = 'running'")),
     )
 
@@ -60,7 +63,10 @@ class Run(Base):
 
 
 class RunSnapshot(Base):
-    """What a subject was resolved into when a run began (prompt text, model, tools), kept once per distinct content."""
+    """What a subject was resolved into when a run began (prompt text, model, tools), kept once per distinct content.
+
+    `created_at` is when it was last stored.
+    """
 
     __tablename__ = "run_snapshots"
 

@@ -114,9 +114,11 @@ async def find_snapshot(connection: Connection, digest: str) -> bytes | None:
 
 
 async def store_snapshot(connection: Connection, digest: str, data: bytes) -> None:
-    """Keep it; the same content is kept once."""
+    """Keep it; the same content is kept once, from when it was last stored."""
     await connection.execute(
-        "INSERT INTO run_snapshots (hash, data) VALUES ($1, $2::text::json) ON CONFLICT DO NOTHING", digest, data.decode()
+        "INSERT INTO run_snapshots (hash, data) VALUES ($1, $2::text::json) ON CONFLICT (hash) DO UPDATE SET created_at = now()",
+        digest,
+        data.decode(),
     )
 
 

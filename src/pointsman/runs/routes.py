@@ -70,7 +70,9 @@ async def follow_run(request: Request) -> EventStream:
         message = "stream_verbosity is one of full, events, result."
         raise InvalidRequest(message, errors=(FieldError("/query/stream_verbosity", message),))
     require_room(request)
-    row = await service(request, RunService).require_row(caller(request), request.path_params["run_id"])
+    runs = service(request, RunService)
+    row = await runs.require_row(caller(request), request.path_params["run_id"])
+    await runs.require_events(row)
     return run_stream(request, row["id"], after, cast("Verbosity", asked or row["stream_verbosity"]))
 
 

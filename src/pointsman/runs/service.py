@@ -9,8 +9,8 @@ import msgspec
 
 from pointsman.kit.db import Database, Record
 from pointsman.kit.principal import Principal
-from pointsman.runs import queries
-from pointsman.runs.errors import RunEnded, RunIsRunning, RunNotFound
+from pointsman.runs import disposal, queries
+from pointsman.runs.errors import RunEnded, RunEventsExpired, RunIsRunning, RunNotFound
 from pointsman.runs.replay import Replay
 from pointsman.runs.replicas import Rescue
 from pointsman.runs.schemas import RunRead, RunStatus, RunUsage
@@ -64,6 +64,17 @@ class RunService:
         if row is None:
             raise RunNotFound(f"No run {run_id!r}.")
         return row
+
+    async def require_events(self, run: Record) -> None:
+        """Raises RunEventsExpired where the run is so old that its events are gone."""
+        if run["completed_at"] is None:
+            return
+        async with self._db.connection() as connection:
+            if await disposal.events_expired(connection, run["id"]):
+                raise RunEventsExpired(
+                    f"The events of run {run['id']} were kept for a while after its end and are gone.",
+                    hint=f"GET /v2/runs/{run['id']} has its answer.",
+                )
 
     async def cancel(self, principal: Principal, run_id: str) -> RunRead:
         """Ask whoever drives the run to stop, and wait a moment for its end. Repeatable; refused once it has ended otherwise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Index, Integer, String, Text, func, text
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, Integer, String, Text, func, text
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -41,6 +41,23 @@ class Message(Base):
     role: Mapped[str] = mapped_column(String(20))
     content: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class PastTurn(Base):
+    """What the history of a session needs of a run that has expired; `ordinal` orders turns as it did runs."""
+
+    __tablename__ = "past_turns"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "session_id"], ["sessions.tenant_id", "sessions.id"], ondelete="CASCADE"),
+        Index("ix_past_turns_session", "tenant_id", "session_id", "ordinal"),
+    )
+
+    run_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(255))
+    session_id: Mapped[str] = mapped_column(String(255))
+    ordinal: Mapped[int] = mapped_column(BigInteger)
+    subject: Mapped[str] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(20))
 
 
 class Memory(Timestamps, Base):

@@ -6,12 +6,19 @@ import datetime as dt
 
 from pointsman.kit.db import Connection, Record
 
+# The turns of session $2 of tenant $1; a run that has expired has left behind what history needs of it.
+_TURNS = """(
+    SELECT id, ordinal, subject, status FROM runs WHERE tenant_id = $1 AND session_id = $2
+    UNION ALL
+    SELECT run_id, ordinal, subject, status FROM past_turns WHERE tenant_id = $1 AND session_id = $2
+)"""
+
 # The newest completed runs come off an index, so the cost does not grow with the session.
-_HISTORY = """
+_HISTORY = f"""
 SELECT r.subject, m.position, m.content::text AS content
 FROM (
-    SELECT id, ordinal, subject FROM runs
-    WHERE tenant_id = $1 AND session_id = $2 AND status = 'completed' AND id <> $3
+    SELECT id, ordinal, subject FROM {_TURNS} t
+    WHERE status = 'completed' AND id <> $3
     ORDER BY ordinal DESC LIMIT $4
 ) r
 JOIN messages m ON m.run_id = r.id
@@ -27,8 +34,8 @@ async def list_history(connection: Connection, *, tenant: str, session_id: str, 
 async def count_answers(connection: Connection, *, tenant: str, session_id: str, run_id: str) -> int:
     """How many times the model answered in earlier completed runs of the session."""
     return await connection.fetchval(
-        """
-        SELECT count(*) FROM messages m JOIN runs r ON r.id = m.run_id
+        f"""
+        SELECT count(*) FROM messages m JOIN {_TURNS} r ON r.id = m.run_id
         WHERE m.tenant_id = $1 AND m.session_id = $2 AND m.role = 'assistant' AND r.id <> $3 AND r.status = 'completed'
         """,
         tenant,
@@ -82,11 +89,10 @@ async def list_messages(connection: Connection, *, tenant: str, session_id: str,
     """Oldest first, with the run each belongs to; the first condition on the ordinal is the one that an index can begin at."""
     ordinal, position = after or (None, None)
     return await connection.fetch(
-        """
+        f"""
         SELECT m.run_id, m.position, m.role, m.content::text AS content, m.created_at, r.ordinal, r.status, r.subject
-        FROM runs r JOIN messages m ON m.run_id = r.id
-        WHERE r.tenant_id = $1 AND r.session_id = $2 AND r.ordinal >= coalesce($3::bigint, 0)
-          AND ($3 IS NULL OR (r.ordinal, m.position) > ($3, $4::int))
+        FROM {_TURNS} r JOIN messages m ON m.run_id = r.id
+        WHERE r.ordinal >= coalesce($3::bigint, 0) AND ($3 IS NULL OR (r.ordinal, m.position) > ($3, $4::int))
         ORDER BY r.ordinal, m.position LIMIT $5
         """,
         tenant,

@@ -244,12 +244,6 @@ class Idempotency:
                 return
 
 
-async def purge(db: Database) -> int:
-    """Delete the records that are out of date; returns how many."""
-    async with db.connection() as connection:
-        return len(await connection.fetch(queries.PURGE, KEPT))
-
-
 class _Recording:
     """Holds an answer back until it is kept; an event stream is marked and let through, since it is replayed by its run."""
 

@@ -43,6 +43,6 @@ FREE = f"DELETE FROM idempotency_keys WHERE {_THIS} AND holder = $6 AND status I
 
 PURGE = """
     DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval LIMIT 5000
+        SELECT ctid FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval LIMIT $2
     )) RETURNING 1
 """

@@ -1,0 +1,107 @@
+"""What expires, in which order and after how long: each kind's batch, made of the statements of the slice that owns the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pointsman.kit.db import Connection
+from pointsman.retention import queries
+from pointsman.runs import disposal as runs
+from pointsman.sessions import disposal as sessions
+from pointsman.settings import RetentionSettings
+from pointsman.usage import disposal as usage
+from pointsman.web import idempotency_queries
+from pointsman.web.idempotency import KEPT as ANSWERS_KEPT
+
+_SNAPSHOTS_KEPT = timedelta(days=1)  # longer than any replica believes in a snapshot that it stored
+
+
+class Swept(NamedTuple):
+    """What a batch did: rows deleted, where the next one goes on, and whether there is one now."""
+
+    rows: int
+    place: Any
+    more: bool
+
+
+Batch = Callable[[Connection, Any, int], Awaitable[Swept]]
+
+
+def batches(settings: RetentionSettings) -> dict[str, Batch]:
+    """The kinds that expire at these settings, by name, in the order in which they are swept."""
+    runs_kept = _kept(settings.runs)
+    # Events go before their run, so that deleting a run is never a large batch.
+    events_kept = min((kept for kept in (_kept(settings.events), runs_kept) if kept), default=None)
+    chosen: list[tuple[str, timedelta | None, Callable[[timedelta], Batch]]] = [
+        ("events", events_kept, _events),
+        ("runs", runs_kept, _runs),
+        ("sessions", _kept(settings.sessions), _sessions),
+        ("usage", _kept(settings.usage), _usage),
+        ("snapshots", _SNAPSHOTS_KEPT, _snapshots),
+        ("idempotency", ANSWERS_KEPT, _idempotency),
+    ]
+    return {name: made(kept) for name, kept, made in chosen if kept}
+
+
+def _kept(setting: timedelta) -> timedelta | None:
+    """Zero keeps for ever."""
+    return setting or None
+
+
+def _events(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        after = msgspec.convert(place, runs.Place) if place else None
+        rows, reached, more = await runs.expire_events(connection, kept, after, most)
+        return Swept(rows, reached, more)
+
+    return batch
+
+
+def _runs(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        del place  # what is deleted is not met again
+        swept = await queries.find_place(connection, "events")
+        upto = msgspec.json.decode(swept, type=runs.Place) if swept else None
+        rows, more = await sessions.expire_runs(connection, kept, upto, most)
+        return Swept(rows, None, more)
+
+    return batch
+
+
+def _sessions(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        after = msgspec.convert(place, sessions.Place) if place else None
+        rows, reached = await sessions.expire_sessions(connection, kept, after, most)
+        return Swept(rows, reached, reached is not None)
+
+    return batch
+
+
+def _usage(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        del place
+        rows = await usage.expire_usage(connection, kept, most)
+        return Swept(rows, None, rows == most)
+
+    return batch
+
+
+def _snapshots(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        rows, reached = await runs.expire_snapshots(connection, kept, place, most)
+        return Swept(rows, reached, reached is not None)
+
+    return batch
+
+
+def _idempotency(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        del place
+        rows = len(await connection.fetch(idempotency_queries.PURGE, kept, most))
+        return Swept(rows, None, rows == most)
+
+    return batch
