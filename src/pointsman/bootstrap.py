@@ -102,7 +102,7 @@ class Gateway:
         )
         self._rescue = Rescue(db, self._heartbeat, dead_after=settings.runs.dead_after, redrive=self._chat.redrive)
         self._listener.subscribe("cancel", self._chat.cancel)
-        agents = AgentService(db, self._models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt)
+        self._agents = agents = AgentService(db, self._models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt)
         services: list[object] = [
             settings,
             self._authenticator,
@@ -184,7 +184,7 @@ class Gateway:
     async def _warm_up(self) -> None:
         """Load what takes seconds to import while nobody waits for it."""
         await cost.warm_up()
-        await self._models.warm()
+        await self._models.warm(await self._agents.list_providers())
         await self.draining.wait()
 
     async def _every_hour(self) -> None:

@@ -393,3 +393,12 @@ async def test_every_change_is_in_the_log_of_changes(api: httpx.AsyncClient, own
     assert [row["what"].removeprefix("prompt prompt.") for row in rows if row["what"].startswith("prompt ")] == [
         *("created", "updated", "deleted", "restored"),
     ]
+
+
+async def test_the_providers_in_use_are_those_of_active_agents_and_their_fallbacks(api: httpx.AsyncClient, agents: AgentService) -> None:
+    assert await agents.list_providers() == []
+    await made(api, id="one", config={"model": "scripted:echo"})
+    await made(api, id="two", config={"model": "scripted:echo", "model_fallbacks": ["openai:gpt-4o"]})
+    assert sorted(await agents.list_providers()) == ["openai", "scripted"]
+    await api.delete("/v2/agents/two")
+    assert await agents.list_providers() == ["scripted"]

@@ -52,6 +52,13 @@ _LIST = f"""
    AND id > $4
  ORDER BY id LIMIT $5
 """
+_PROVIDERS = """
+SELECT DISTINCT split_part(model, ':', 1) AS provider
+  FROM agent_info,
+       LATERAL (SELECT config::jsonb ->> 'model' UNION ALL
+                SELECT jsonb_array_elements_text(coalesce(config::jsonb -> 'model_fallbacks', '[]'))) AS asked (model)
+ WHERE is_active
+"""
 _FIND_BINDING = f"SELECT {_BINDING} FROM agent_prompts WHERE agent_id = $1"
 _PUT_BINDING = f"""
 INSERT INTO agent_prompts AS old (agent_id, pinned_version, pinned_label, made_prompt) VALUES ($1, $2, $3, $4)
@@ -121,6 +128,11 @@ async def list_agents(
     wanted = json_text.encode(tags) if tags else None
     rows = await connection.fetch(_LIST, include_inactive, wanted, q or None, after or "", limit)
     return [BoundAgent.of(row) for row in rows]
+
+
+async def list_providers(connection: Connection) -> list[str]:
+    """The providers of all models that active agents ask first or fall back to."""
+    return [row["provider"] for row in await connection.fetch(_PROVIDERS)]
 
 
 async def find_binding(connection: Connection, agent_id: str) -> AgentPrompt | None:

@@ -61,6 +61,11 @@ class AgentService:
             raise not_found(agent_id)
         return bound
 
+    async def list_providers(self) -> list[str]:
+        """The providers of all models that active agents ask first or fall back to, without their models' names."""
+        async with self._db.connection() as connection:
+            return await queries.list_providers(connection)
+
     async def list_agents(
         self, *, tags: Sequence[str] = (), q: str | None = None, include_inactive: bool = False, limit: int = 50, cursor: str | None = None
     ) -> Page[AgentRead]:

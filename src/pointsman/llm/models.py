@@ -56,12 +56,12 @@ class Models:
         """Close all connections."""
         await self._adapters.aclose()
 
-    async def warm(self, providers: Iterable[str] | None = None) -> None:
-        """Load the libraries of these providers (else of all configured ones), which takes seconds, in a thread."""
-        names = list(providers) if providers is not None else [name for name, known in self._providers.by_name.items() if known.configured]
-        for name in names:
-            if name in self._providers.by_name:
-                await self._adapters.get(self._providers.by_name[name])
+    async def warm(self, providers: Iterable[str]) -> None:
+        """Load the libraries of those of these providers that can be asked, which takes seconds, in a thread."""
+        for name in providers:
+            known = self._providers.by_name.get(name)
+            if known is not None and known.configured:
+                await self._adapters.get(known)
 
     async def complete(self, call: ModelCall) -> ModelAnswer:
         """The whole answer at once. Raises a `ModelProblem`."""
