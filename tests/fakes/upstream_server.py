@@ -199,6 +199,7 @@ class Connection(asyncio.Protocol):
             state.failures[asked.text] += 1
             plan.fault = plan.fault if state.failures[asked.text] <= plan.fail_times else ""
         entry.fault = plan.fault
+        plan.message = plan.message.replace("{key}", key)
         self._play(entry, asked, plan)
 
     def _play(self, entry: Entry, asked: Asked, plan: Plan) -> None:

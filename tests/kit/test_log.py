@@ -49,6 +49,13 @@ def test_less_severe_lines_than_asked_for_are_left_out(stream: io.StringIO) -> N
     assert lines(stream) == []
 
 
+@pytest.mark.parametrize("name", ["httpx", "httpx2", "httpcore2.http11", "openai._base_client", "aiohttp.access", "uvicorn.access"])
+def test_requests_that_libraries_log_once_more_are_left_out_with_their_addresses(stream: io.StringIO, name: str) -> None:
+    logging.getLogger(name).info("HTTP Request: POST https://gateway.example/account-token/v1")
+    logging.getLogger(name).warning("told")
+    assert [line["event"] for line in lines(stream)] == ["told"]
+
+
 def test_what_is_bound_is_on_each_line_of_the_task_and_nowhere_after(stream: io.StringIO) -> None:
     with log.bound(request_id="req_1", key_id=7):
         structlog.get_logger().info("within")

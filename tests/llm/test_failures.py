@@ -156,13 +156,14 @@ async def test_keys_in_the_providers_words_are_not_passed_on(models: Models, mod
     assert secret not in problem.detail
 
 
-async def test_a_key_that_no_header_may_carry_is_not_shown(upstream: Upstream) -> None:
-    key = "bad\nkey\x00-secret-value"
+@pytest.mark.parametrize("key", ["bad\nkey\x00-secret-value", "ключ-secret-value"])
+async def test_a_key_that_no_header_may_carry_is_neither_shown_nor_billed(upstream: Upstream, key: str) -> None:
     models = Models(Settings(providers={"vllm": ProviderSettings.model_validate({"base_url": upstream.openai_url, "api_key": key})}))
     with pytest.raises(ModelProblem) as failed:
         await models.complete(ask("vllm:m", "hi"))
     assert failed.value.code == "model-credentials"
     assert "secret-value" not in failed.value.detail + failed.value.hint
+    assert not failed.value.spent, "nothing was sent"
     await models.aclose()
 
 

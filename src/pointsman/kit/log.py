@@ -16,7 +16,8 @@ from pointsman.kit.scrubbing import register_secret, scrub
 __all__ = ["bound", "configure", "context_value", "register_secret"]
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-# At lower levels these write down statements with their parameters, requests with their headers, or each request a second time.
+# At lower levels these write down statements with their parameters, requests with their headers or the operator's addresses, or each
+# request a second time.
 _TALKATIVE = (
     "aiohttp.access",
     "alembic",
@@ -25,7 +26,9 @@ _TALKATIVE = (
     "google_genai",
     "hpack",
     "httpcore",
+    "httpcore2",
     "httpx",
+    "httpx2",
     "openai",
     "sqlalchemy.engine",
     "sqlalchemy.pool",

@@ -82,7 +82,7 @@ def _has_reached(error: Exception) -> bool:
     if isinstance(error, sdk.ModelHTTPError):
         return error.in_stream
     transport = _transport(error)
-    return transport is None or isinstance(transport, Silence | BrokenOff)
+    return isinstance(transport, Silence | BrokenOff) if transport is not None else not _is_beyond_ascii(error)
 
 
 def _made(error: Exception, provider: Provider, model: str) -> ModelProblem:
@@ -92,7 +92,14 @@ def _made(error: Exception, provider: Provider, model: str) -> ModelProblem:
     transport = _transport(error)
     if transport is not None:
         return _unreached(transport, provider, name)
+    if _is_beyond_ascii(error):
+        return unsendable(provider, name)
     return _other(error, provider, name)
+
+
+def _is_beyond_ascii(error: Exception) -> bool:
+    """A key with other characters, which no header is made of: it fails before anything is sent."""
+    return any(isinstance(cause, UnicodeEncodeError) and cause.encoding == "ascii" for cause in chain(error))
 
 
 def _transport(error: Exception) -> httpx2.TransportError | None:
