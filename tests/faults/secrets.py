@@ -25,12 +25,9 @@ from pointsman.kit.embedded_pg import tool
 
 COMMANDS = (
     "doctor",
-    "models list",
     "agents list --json",
     "keys list --json",
     "runs list",
-    "usage --json",
-    "audit verify",
     "agents get nobody",
     "keys create --name made-by-cli --scope nonsense",
 )
@@ -51,9 +48,10 @@ async def perform(stage: Stage) -> Told:
             await tempt(stage)
             stage.options.say(tempt.__name__.replace("_", " "))
         await asyncio.sleep(deadline - asyncio.get_running_loop().time())
-    stage.places["what the command line printed"] = [await asyncio.to_thread(_printed, stage, variables)]
-    stage.places["a backup"] = await asyncio.to_thread(_backed_up, stage)
-    stage.places |= await alone.lived(stage, made)
+    printed, backup, places = await asyncio.gather(
+        asyncio.to_thread(_printed, stage, variables), asyncio.to_thread(_backed_up, stage), alone.lived(stage, made)
+    )
+    stage.places |= {"what the command line printed": [printed], "a backup": [backup], **places}
     figures: dict[str, object] = {"secrets searched for": len(stage.secrets), "actions of users": load.done.total()}
     failures = [f"{path.name} may be read by others than its owner" for path in open_to_others(stage.folder)]
     return Told(figures=figures, failures=[*failures, *load.unfinished])
@@ -85,7 +83,7 @@ def _printed(stage: Stage, variables: dict[str, str]) -> Path:
     return path
 
 
-def _backed_up(stage: Stage) -> list[Path]:
+def _backed_up(stage: Stage) -> Path:
     """A backup with its key ring, and what is in it as text."""
     folder = stage.folder / "backup"
     folder.mkdir()
@@ -98,7 +96,7 @@ def _backed_up(stage: Stage) -> list[Path]:
     secret.unlink()
     restore = tool("pg_restore", stage.dsn).argv[0]
     subprocess.run([restore, f"--file={text}", str(backup)], check=True, timeout=60)
-    return [folder]
+    return folder
 
 
 def _pointsman(*arguments: str) -> list[str]:
