@@ -25,7 +25,7 @@ from schemathesis.generation.stateful.state_machine import StepInput, StepOutput
 from tests.fuzz.judging import Finding, Request, judge, of_schemathesis
 from tests.fuzz.principals import Company, Principal
 from tests.fuzz.scene import Scene
-from tests.fuzz.stock import AnyCase, Stock, furnish, make_harmless
+from tests.fuzz.stock import AnyCase, Stock, furnish, keep_agents, make_harmless
 
 _ANSWERED_WITHIN_SECONDS = 30
 # Requests of one operation and caller in a row: enough for hypothesis to leave the simplest ones, few enough for data to mix.
@@ -190,6 +190,8 @@ class Campaign:
         self._learn(case, response)
         if response.status_code == 401 or self._tally.cases % _LOOKED_AT_EVERY == 0:
             self._company.restore(principal)
+        if self._tally.cases % _LOOKED_AT_EVERY == 0:
+            keep_agents(self._scene)
         return response
 
     def _judged(
@@ -204,8 +206,12 @@ class Campaign:
             yield from of_schemathesis(group, request, response)
 
     def _learn(self, case: AnyCase, response: Response) -> None:
-        if response.status_code < 300 and response.content.startswith(b"{"):
+        if not response.content.startswith(b"{"):
+            return
+        if response.status_code < 300:
             self._stock.learn(case.path, json.loads(response.content))
+        elif response.status_code >= 400:
+            self._stock.learn_problem(json.loads(response.content))
 
     def _keep(self, finding: Finding, request: Request, response: Response | None) -> None:
         status = response.status_code if response else 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from schemathesis import Response
-from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.failures import AcceptedNegativeData, Failure, FailureGroup
 from schemathesis.openapi.checks import RejectedPositiveData
 from tests.fuzz.principals import MARKER, Principal
 from tests.fuzz.stock import AnyCase
@@ -66,6 +66,8 @@ def excuse(failure: Failure, case: AnyCase, response: Response) -> str:
     """Why this is no failure; empty where it is one."""
     told = _json(response)
     code = told.get("code", "") if isinstance(told, dict) else ""
+    if isinstance(failure, AcceptedNegativeData) and not case.headers.get("Last-Event-ID", "-").strip():
+        return "an empty Last-Event-ID is that of a client that has seen no event"
     if isinstance(failure, RejectedPositiveData):
         return _why_rejected(code, told, case)
     if response.status_code in {502, 503, 504} and code.startswith("model-") and case.path.endswith("/chat"):
@@ -91,6 +93,8 @@ _RULES_BEYOND_SCHEMA: dict[str, str] = {
     "json-refused": "NUL, half surrogates and huge numbers are JSON, and cannot be kept",
     "malformed-request": "control characters in an address",
     "address-too-long": "the address is bounded as a whole",
+    "model-setting-unsupported": "a model takes the settings that its provider has",
+    "model-attachment-refused": "a model takes the files that its provider takes",
     "idempotency-key-reused": "the same key came with another body before",
 }
 _PLACES: tuple[tuple[str, str], ...] = (
@@ -104,7 +108,7 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r"POST \S+/render ", "a version and a label at once"),
     (r"PUT \S+ /path/label", "a number or `latest` is a version"),
     (
-        r"(POST|PATCH) /v2/agents(/\{\w+\})? (/config.*|/prompt_service_id)?",
+        r"(POST|PATCH) /v2/agents(/\{\w+\})? (/config.*|/prompt_\w+)?",
         "an agent's fields have to hold together: its prompt, its models and its script",
     ),
 )
@@ -127,7 +131,9 @@ def _as_problem(response: Response) -> Iterator[Finding]:
     code = problem["code"]
     if code not in Problem.registry or problem["type"] != f"/problems/{code}":
         yield Finding("problem_json", f"nobody knows its code {code!r} of type {problem['type']!r}")
-    if problem["status"] != response.status_code or [problem["request_id"]] != response.headers.get("x-request-id"):
+    # An answer that is given again for its Idempotency-Key is the first one to the byte, the id of its request included.
+    ids = [problem["request_id"]] if "idempotency-replayed" in response.headers else response.headers.get("x-request-id")
+    if problem["status"] != response.status_code or [problem["request_id"]] != ids:
         yield Finding("problem_json", "its status or request_id is not that of the answer")
 
 

@@ -9,17 +9,24 @@ from tests.fuzz.campaign import Cell, Failed, Tally
 _CLASSES = ("2xx", "4xx", "5xx")
 
 
-def written(tally: Tally, number: int, defects: list[str]) -> str:
-    """Markdown."""
-    return "\n".join(_lines(tally, number, defects)) + "\n"
+def written(tally: Tally, number: int, defects: list[str], broken: list[str]) -> str:
+    """Markdown; `defects` are lines of the gateway's log, `broken` what the state machines found."""
+    return "\n".join(_lines(tally, number, defects, broken)) + "\n"
 
 
-def _lines(tally: Tally, number: int, defects: list[str]) -> Iterator[str]:
+def _lines(tally: Tally, number: int, defects: list[str], broken: list[str]) -> Iterator[str]:
     yield "# Fuzzing"
     yield ""
     yield f"{tally.cases} requests in {tally.seconds:.0f} s ({tally.cases / max(tally.seconds, 1):.0f} a second), seed {number}."
     yield f"{len(tally.failures)} sorts of failures; {len(defects)} defects in the gateway's log; {tally.restored} keys made anew."
+    yield f"State machines of keys, prompts and sessions: {len(broken)} of 3 differ from their models."
     yield ""
+    reached = {cell.operation for cell in tally.cells if cell.status == "2xx"}
+    never = sorted({cell.operation for cell in tally.cells} - reached)
+    yield f"Never answered 2xx to anybody: {', '.join(never) or 'none'}."
+    yield ""
+    for found in broken:
+        yield from ("## A state machine", "", *(f"    {line}" for line in found.splitlines()[-200:]), "")
     for failed in tally.failures.values():
         yield from _failure(failed)
     if defects:

@@ -32,6 +32,11 @@ class Stock:
         self._rng = rng
         self._ids: defaultdict[str, deque[Any]] = defaultdict(lambda: deque(maxlen=_KEPT))
 
+    def learn_problem(self, answer: Any) -> None:
+        """Note the code of a problem, which has a page."""
+        if isinstance(answer, dict) and "code" in answer:
+            self._note("problems", answer["code"])
+
     def learn(self, template: str, answer: Any) -> None:
         """Note the ids that an answer of JSON names."""
         if not isinstance(answer, dict):
@@ -88,6 +93,9 @@ class Stock:
             aimed["id"] = f"{noun}-{self._rng.getrandbits(40):x}" if self._rng.random() < _AIMED else self._aimed(noun, body["id"])
         if "template" in aimed and "prompt_service_id" in aimed:
             aimed.pop(self._rng.choice(("template", "prompt_service_id")))
+        if "message" in aimed and self._rng.random() < _AIMED:
+            # Most generated files are no files, and a session mostly belongs to somebody else.
+            aimed = {name: value for name, value in aimed.items() if name not in {"attachments", "session_id", "model_settings"}}
         if "version" in aimed and "label" in aimed:
             aimed.pop(self._rng.choice(("version", "label")))
         self._set_model(aimed)
@@ -113,7 +121,7 @@ class Stock:
         known = self._ids.get(noun)
         if not known or self._rng.random() > _AIMED or not isinstance(value, (str, int)) or isinstance(value, bool):
             return value
-        chosen = self._rng.choice(known)
+        chosen = self._rng.choice(tuple(_AGENTS) if noun == "agents" and self._rng.random() < 0.5 else known)
         return chosen if isinstance(chosen, type(value)) else str(chosen) if isinstance(value, str) else value
 
     def _note(self, noun: str, value: Any) -> None:
@@ -130,8 +138,7 @@ def furnish(scene: Scene, company: Company, stock: Stock) -> None:
             stock.learn(path, answer)
             return answer
 
-        for name, config in _AGENTS.items():
-            make(company.operator, "/v2/agents", {"id": name, "name": name, "template": "You help.", "config": config})
+        keep_agents(scene)
         make(company.operator, "/v2/prompts/echo", {"template": "You help a lot."}, method="PATCH")
         make(company.operator, "/v2/prompts/echo/labels/production", {"version": 1}, method="PUT")
         for principal, said in ((company.tenant, "hello"), (company.rival, MARKER), (company.operator, "hello")):
@@ -144,6 +151,14 @@ def furnish(scene: Scene, company: Company, stock: Stock) -> None:
             stock.learn("/v2/users", {"id": value})
         for value in (RIVAL, TENANT):
             stock.learn("/v2/tenants", {"id": value})
+
+
+def keep_agents(scene: Scene) -> None:
+    """The agents that chats are aimed at, as they were, whatever generated requests made of them."""
+    for name, config in _AGENTS.items():
+        made = scene.root.post("/v2/agents", json={"id": name, "name": name, "template": "You help.", "config": config})
+        if made.status_code == httpx.codes.CONFLICT:
+            scene.root.patch(f"/v2/agents/{name}", json={"config": {"script": None, "output_schema": None} | config})
 
 
 _PATCHES: tuple[dict[str, Any], ...] = (

@@ -13,7 +13,7 @@ def test_a_sample_of_generated_requests_is_answered_as_the_document_says(dsn: st
     with scene_on(dsn, tmp_path) as scene:
         tally = Campaign(scene, 1).run(400, seconds=60)
         defects = scene.defects()
-    assert not tally.failures, written(tally, 1, defects)
+    assert not tally.failures, written(tally, 1, defects, [])
     assert not defects, defects
     assert {cell.principal for cell in tally.cells} == {"operator", "tenant", "reader", "stranger"}
     assert {"2xx", "4xx"} <= {cell.status for cell in tally.cells}
