@@ -25,7 +25,7 @@ from schemathesis.generation.stateful.state_machine import StepInput, StepOutput
 from tests.fuzz.judging import Finding, Request, judge, of_schemathesis
 from tests.fuzz.principals import Company, Principal
 from tests.fuzz.scene import Scene
-from tests.fuzz.stock import AnyCase, Stock, furnish, keep_agents, make_harmless
+from tests.fuzz.stock import AnyCase, Stock, furnish, keep_useful, make_harmless
 
 _ANSWERED_WITHIN_SECONDS = 30
 # Requests of one operation and caller in a row: enough for hypothesis to leave the simplest ones, few enough for data to mix.
@@ -191,7 +191,7 @@ class Campaign:
         if response.status_code == 401 or self._tally.cases % _LOOKED_AT_EVERY == 0:
             self._company.restore(principal)
         if self._tally.cases % _LOOKED_AT_EVERY == 0:
-            keep_agents(self._scene)
+            keep_useful(self._scene)
         return response
 
     def _judged(

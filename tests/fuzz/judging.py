@@ -93,8 +93,11 @@ _RULES_BEYOND_SCHEMA: dict[str, str] = {
     "json-refused": "NUL, half surrogates and huge numbers are JSON, and cannot be kept",
     "malformed-request": "control characters in an address",
     "address-too-long": "the address is bounded as a whole",
+    "model-unknown": "a model is named by its provider, and exists",
     "model-setting-unsupported": "a model takes the settings that its provider has",
     "model-attachment-refused": "a model takes the files that its provider takes",
+    "budget-exhausted": "a budget that another request made",
+    "budget-unpriced": "a budget in dollars needs a model with a price",
     "idempotency-key-reused": "the same key came with another body before",
 }
 _PLACES: tuple[tuple[str, str], ...] = (
@@ -105,6 +108,7 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r".*/tools", "a tool is listed once"),
     (r".* /expires_at", "what expires, expires later"),
     (r"POST \S+/chat /(attachments|model|variables).*", "a file is data or an address, the model exists, variables are the prompt's"),
+    (r"(POST|PATCH) /v2/budgets\S* (/amount)?", "an amount has nine decimals, of tokens none; a key is named by its number, a tenant once"),
     (r"POST \S+/render ", "a version and a label at once"),
     (r"PUT \S+ /path/label", "a number or `latest` is a version"),
     (

@@ -121,7 +121,8 @@ class Stock:
         known = self._ids.get(noun)
         if not known or self._rng.random() > _AIMED or not isinstance(value, (str, int)) or isinstance(value, bool):
             return value
-        chosen = self._rng.choice(tuple(_AGENTS) if noun == "agents" and self._rng.random() < 0.5 else known)
+        lasting = noun in {"agents", "prompts"} and self._rng.random() < 0.5
+        chosen = self._rng.choice(tuple(_AGENTS) if lasting else known)
         return chosen if isinstance(chosen, type(value)) else str(chosen) if isinstance(value, str) else value
 
     def _note(self, noun: str, value: Any) -> None:
@@ -133,14 +134,10 @@ def furnish(scene: Scene, company: Company, stock: Stock) -> None:
     """Make something of every sort, in the tenant that asks and in the one that must stay hidden from it."""
     with httpx.Client(base_url=scene.url, timeout=30, trust_env=False) as client:
 
-        def make(principal: Principal, path: str, body: dict[str, Any], *, method: str = "POST") -> Any:
-            answer = client.request(method, path, json=body, headers=principal.headers()).raise_for_status().json()
-            stock.learn(path, answer)
-            return answer
+        def make(principal: Principal, path: str, body: dict[str, Any]) -> None:
+            stock.learn(path, client.post(path, json=body, headers=principal.headers()).raise_for_status().json())
 
-        keep_agents(scene)
-        make(company.operator, "/v2/prompts/echo", {"template": "You help a lot."}, method="PATCH")
-        make(company.operator, "/v2/prompts/echo/labels/production", {"version": 1}, method="PUT")
+        keep_useful(scene)
         for principal, said in ((company.tenant, "hello"), (company.rival, MARKER), (company.operator, "hello")):
             for name in _AGENTS:
                 chat = {"message": said, "user_id": "ann", "metadata": {"said": said}}
@@ -151,16 +148,33 @@ def furnish(scene: Scene, company: Company, stock: Stock) -> None:
             stock.learn("/v2/users", {"id": value})
         for value in (RIVAL, TENANT):
             stock.learn("/v2/tenants", {"id": value})
+        stock.learn("/v2/versions", {"id": 1})
+        stock.learn("/v2/prompts/{prompt_id}/labels/{label}", {"label": _LABEL})
+        stock.learn("/v2/budgets", {"id": _PLENTY["id"]})
 
 
-def keep_agents(scene: Scene) -> None:
-    """The agents that chats are aimed at, as they were, whatever generated requests made of them."""
+def keep_useful(scene: Scene) -> None:
+    """The agents that chats are aimed at as they were, and no budget that is used up, whatever generated requests made."""
     for name, config in _AGENTS.items():
         made = scene.root.post("/v2/agents", json={"id": name, "name": name, "template": "You help.", "config": config})
-        if made.status_code == httpx.codes.CONFLICT:
+        if made.status_code == 409:
             scene.root.patch(f"/v2/agents/{name}", json={"config": {"script": None, "output_schema": None} | config})
+        scene.root.put(f"/v2/prompts/{name}/labels/{_LABEL}", json={"version": 1})
+    for budget in scene.root.get("/v2/budgets", params={"limit": 200}).json()["items"]:
+        if budget["amount"] < _PLENTY["amount"]:
+            scene.root.delete(f"/v2/budgets/{budget['id']}")
+    scene.root.post("/v2/budgets", json=_PLENTY)
 
 
+_LABEL = "production"
+_PLENTY: dict[str, Any] = {
+    "id": "plenty",
+    "subject_type": "tenant",
+    "subject_id": TENANT,
+    "unit": "tokens",
+    "period": "month",
+    "amount": 1_000_000_000,
+}
 _PATCHES: tuple[dict[str, Any], ...] = (
     {"num_history_runs": 1},
     {"enable_memory": False, "enable_history": None},

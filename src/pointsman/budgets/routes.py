@@ -10,6 +10,7 @@ from pointsman.budgets.rows import SubjectType
 from pointsman.budgets.schemas import BudgetCreate, BudgetPatch, BudgetRead
 from pointsman.budgets.service import BudgetService
 from pointsman.web.deps import Caller, provided
+from pointsman.web.openapi import LOCATION
 from pointsman.web.paging import Cursor, Limit, Page
 
 router = APIRouter(tags=["budgets"])
@@ -20,7 +21,7 @@ OfSubject = Annotated[str | None, Query(max_length=255, description="Only those 
 IncludeInactive = Annotated[bool, Query(description="Deleted ones too.")]
 
 
-@router.post("/v2/budgets", status_code=201)
+@router.post("/v2/budgets", status_code=201, responses={201: {"headers": LOCATION}})
 async def create_budget(body: BudgetCreate, budgets: BudgetVerbs, caller: Caller, response: Response) -> BudgetRead:
     """Limit what a key, tenant, user or agent may spend in a day or a month; a deleted budget comes back as now described."""
     budget = await budgets.create_budget(caller, body)

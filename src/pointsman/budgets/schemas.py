@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from pointsman.budgets.rows import Budget, Period, SubjectType, Unit
 from pointsman.kit.ids import ChosenId
-from pointsman.web.wire import Body, Moment, Read
+from pointsman.web.wire import NOT_BLANK, Body, Moment, Read
 
 _MOST = 10**14
 _PLACES = 9
@@ -23,10 +23,17 @@ def _counted(value: float) -> int | float:
 
 Amount = Annotated[
     int | float,
-    Field(ge=0, le=_MOST, allow_inf_nan=False, description="Tokens, or US dollars, a period; 0 allows nothing."),
+    Field(
+        ge=0,
+        le=_MOST,
+        allow_inf_nan=False,
+        description="Tokens, or US dollars, a period; 0 allows nothing.",
+        # On a union pydantic writes the bounds as words that JSON Schema does not know.
+        json_schema_extra={"minimum": 0, "maximum": _MOST},
+    ),
     AfterValidator(_counted),
 ]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), Field(json_schema_extra=NOT_BLANK)]
 
 
 class BudgetCreate(Body):
