@@ -155,15 +155,16 @@ def furnish(scene: Scene, company: Company, stock: Stock) -> None:
 
 def keep_useful(scene: Scene) -> None:
     """The agents that chats are aimed at as they were, and no budget that is used up, whatever generated requests made."""
-    for name, config in _AGENTS.items():
-        made = scene.root.post("/v2/agents", json={"id": name, "name": name, "template": "You help.", "config": config})
-        if made.status_code == 409:
-            scene.root.patch(f"/v2/agents/{name}", json={"config": {"script": None, "output_schema": None} | config})
-        scene.root.put(f"/v2/prompts/{name}/labels/{_LABEL}", json={"version": 1})
     for budget in scene.root.get("/v2/budgets", params={"limit": 200}).json()["items"]:
         if budget["amount"] < _PLENTY["amount"]:
             scene.root.delete(f"/v2/budgets/{budget['id']}")
     scene.root.post("/v2/budgets", json=_PLENTY)
+    for name, config in _AGENTS.items():
+        made = scene.root.post("/v2/agents", json={"id": name, "name": name, "template": "You help.", "config": config})
+        if made.status_code == 409:
+            made = scene.root.patch(f"/v2/agents/{name}", json={"config": {"script": None, "output_schema": None} | config})
+        made.raise_for_status()
+        scene.root.put(f"/v2/prompts/{name}/labels/{_LABEL}", json={"version": 1})
 
 
 _LABEL = "production"
