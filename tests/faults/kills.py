@@ -1,7 +1,9 @@
-"""`kill -9` of a gateway at random moments amid twenty streams; the survivor finishes what it left, a new one takes its place.
+"""`kill -9` of a gateway at random moments amid twenty streams, and at every failpoint; others finish what it left.
 
-Each round starts twenty streams on two replicas, kills one of the two at a random moment, starts a replacement at once and begins the
-next round while the survivor still finishes what the dead one left. A stream resumes by the id it saw last, on whichever replica lives.
+Two things go on at once, on one database. Rounds of twenty streams on two replicas: one of the two is killed at a random moment, a new one
+takes its place, and the next round begins while the last is still being finished. And, one failpoint after the other, a gateway that dies
+there, with clients who work on it until it does. A stream resumes by the id it saw last on whichever replica lives, and a turn with an
+`Idempotency-Key` is repeated there. COUNT is the number of random kills; each failpoint has a twentieth of that.
 """
 
 from __future__ import annotations
@@ -9,24 +11,28 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.faults import charts
 from tests.faults.clients import Client
+from tests.faults.failing import Deaths, die_at, names, read_on
 from tests.faults.options import read_options
 from tests.faults.program import run
-from tests.faults.record import Call
 from tests.faults.report import Told
 from tests.faults.stage import Stage
 
 STREAMS = 20
 PATIENCE = 60.0  # seconds in which a stream must have been read to its end
+AT_ONCE = 2  # gateways that are on their way to a failpoint
+SAMPLE = ("runs.open.in", "runs.model_step.after", "runs.end.in", "runs.end.after", "deltas.in", "idempotency.finish.before")
 
 
 @dataclass
 class Kills:
     """What the rounds came to."""
 
+    made: int = 0
     resumed: int = 0
     recoveries: list[float] = field(default_factory=list[float])  # seconds from a kill to the end of a stream that it broke
     unfinished: list[str] = field(default_factory=list[str])
@@ -34,7 +40,59 @@ class Kills:
 
 async def perform(stage: Stage) -> Told:
     agent = await stage.agent(tools=[{"type": "builtin", "name": "current_time"}])
-    kills, rounds = Kills(), 0
+    await stage.make_key("limited", rate_limit=1_000_000)
+    budget = {"subject_type": "agent", "subject_id": agent, "unit": "tokens", "period": "day", "amount": 10**12}
+    await stage.ask("POST", "/v2/budgets", budget)
+    kills, deaths = Kills(), Deaths()
+    points = _points(stage)
+    due = len(points)
+    waiting = iter(points)
+    await asyncio.gather(_random_kills(stage, agent, kills), *(_at_failpoints(stage, agent, waiting, deaths) for _ in range(AT_ONCE)))
+    return Told(
+        figures={
+            "random kills": kills.made,
+            "streams in them": kills.made * STREAMS,
+            "streams broken and resumed": kills.resumed,
+            "slowest end of a stream after a kill, s": max(kills.recoveries, default=0.0),
+            "failpoints": len(set(points)),
+            "deaths at failpoints": f"{deaths.at.total()} of {due}",
+        },
+        charts={
+            "recovery": charts.histogram("Streams that a kill broke", kills.recoveries, x="seconds from kill to end", y="streams"),
+            "failpoints": charts.bars(
+                "Deaths at failpoints", {name: float(deaths.at[name]) for name in names()}, x="failpoint", y="deaths"
+            ),
+        },
+        failures=[*kills.unfinished, *deaths.missed, *deaths.unanswered, *_cut_short(stage, kills, deaths, due)],
+    )
+
+
+def _points(stage: Stage) -> list[str]:
+    if stage.options.sample:
+        return list(SAMPLE)
+    points = names() * max(1, stage.options.count // 20)
+    stage.chance.shuffle(points)
+    return points
+
+
+def _cut_short(stage: Stage, kills: Kills, deaths: Deaths, due: int) -> Iterator[str]:
+    """What the duration did not suffice for."""
+    if kills.made < stage.options.count:
+        yield f"only {kills.made} of {stage.options.count} kills within {stage.options.duration:g} s"
+    if deaths.at.total() + len(deaths.missed) < due:
+        yield f"only {deaths.at.total()} of {due} deaths at failpoints within {stage.options.duration:g} s"
+
+
+async def _at_failpoints(stage: Stage, agent: str, waiting: Iterator[str], deaths: Deaths) -> None:
+    for name in waiting:
+        if stage.time_left < 0:
+            return
+        await die_at(stage, agent, name, deaths.at.total() + len(deaths.missed), deaths)
+        if deaths.at.total() % 20 == 0:
+            stage.options.say(f"{deaths.at.total()} deaths at failpoints, {len(deaths.missed)} missed")
+
+
+async def _random_kills(stage: Stage, agent: str, kills: Kills) -> None:
     audiences: list[asyncio.Task[None]] = []
     for number in range(stage.options.count):
         if stage.time_left < 0:
@@ -43,29 +101,16 @@ async def perform(stage: Stage) -> Told:
         await asyncio.sleep(stage.chance.uniform(0.05, 1.6))
         await stage.kill(stage.any_replica())
         await stage.start()
-        await asyncio.gather(*audiences[:-1])  # at most two rounds at once
-        rounds += 1
-        if rounds % 10 == 0:
-            stage.options.say(f"{rounds} kills, {kills.resumed} streams resumed")
+        await asyncio.gather(*audiences[-2:-1])  # at most two rounds at once
+        kills.made += 1
+        if kills.made % 10 == 0:
+            stage.options.say(f"{kills.made} kills, {kills.resumed} streams resumed")
     await asyncio.gather(*audiences)
-    slowest = max(kills.recoveries, default=0.0)
-    return Told(
-        figures={
-            "kills": rounds,
-            "streams": rounds * STREAMS,
-            "streams broken and resumed": kills.resumed,
-            "slowest end after a kill, s": slowest,
-        },
-        charts={"recovery": charts.histogram("Streams that a kill broke", kills.recoveries, x="seconds from kill to end", y="streams")},
-        failures=kills.unfinished,
-    )
 
 
 async def _audience(stage: Stage, agent: str, number: int, kills: Kills) -> None:
-    streams = (
-        _stream(stage, stage.client(f"client-{number}-{place}"), agent, f"round {number} stream {place}", kills) for place in range(STREAMS)
-    )
-    await asyncio.gather(*streams)
+    names = [f"round {number} stream {place}" for place in range(STREAMS)]
+    await asyncio.gather(*(_stream(stage, stage.client(f"client of {name}"), agent, name, kills) for name in names))
 
 
 async def _stream(stage: Stage, client: Client, agent: str, name: str, kills: Kills) -> None:
@@ -73,25 +118,15 @@ async def _stream(stage: Stage, client: Client, agent: str, name: str, kills: Ki
     marks = f"[[n={tokens} itl=20]]" + (" [[tool=current_time]]" if stage.chance.random() < 0.3 else "")
     expected = "".join(f"tok{i} " for i in range(tokens))
     call = await client.stream(agent, f"{name} {marks}", expected=expected)
-    broke = time.time()
     if call.run_status or not call.run_id:
         return
-    deadline = time.monotonic() + PATIENCE
-    while not call.run_status:
-        if time.monotonic() > deadline:
-            kills.unfinished.append(f"{name}: run {call.run_id} was not read to its end within {PATIENCE:g} s")
-            return
-        call = await _resumed(client, call)
+    broke = time.time()
+    call = await read_on(client, call, PATIENCE)
+    if not call.run_status:
+        kills.unfinished.append(f"{name}: run {call.run_id} was not read to its end within {PATIENCE:g} s")
+        return
     kills.resumed += 1
     kills.recoveries.append(time.time() - broke)
-
-
-async def _resumed(client: Client, call: Call) -> Call:
-    again = await client.come_back(call)
-    if not again.events:
-        again.after = call.events[-1].id if call.events else call.after
-        await asyncio.sleep(0.1)
-    return again
 
 
 if __name__ == "__main__":
@@ -99,7 +134,7 @@ if __name__ == "__main__":
         run(
             read_options("kills", __doc__ or "", count=200, duration=1500, sample=6),
             perform,
-            title="Gateways killed amid twenty streams",
-            required=("G1", "G5", "G7", "G10"),
+            title="Gateways killed amid twenty streams, and at every failpoint",
+            required=("G1", "G4", "G5", "G7", "G10", "G13"),
         )
     )

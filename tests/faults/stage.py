@@ -40,6 +40,7 @@ class Replica:
 
     name: str
     process: GatewayProcess
+    is_armed: bool = False  # it has a failpoint, so clients go there only when told to
 
     @property
     def url(self) -> str:
@@ -95,7 +96,7 @@ class Stage:
     async def start(self, **variables: str) -> Replica:
         """Start one more replica; `variables` are more of its environment."""
         process = await asyncio.to_thread(lambda: start_gateway(self.dsn, self.folder, self.upstream, **{**self._variables, **variables}))
-        self.replicas.append(Replica(f"replica-{len(self.replicas) + 1}", process))
+        self.replicas.append(Replica(f"replica-{len(self.replicas) + 1}", process, is_armed="POINTSMAN_FAILPOINTS" in variables))
         return self.replicas[-1]
 
     def alive(self) -> list[Replica]:
@@ -103,8 +104,8 @@ class Stage:
         return [replica for replica in self.replicas if replica.is_alive]
 
     def any_replica(self) -> Replica:
-        """One of those that live."""
-        return self.chance.choice(self.alive())
+        """One of those that live, and are not going to die by a failpoint."""
+        return self.chance.choice([replica for replica in self.alive() if not replica.is_armed])
 
     def replica(self, name: str) -> Replica:
         return self.replicas[int(name.rpartition("-")[2]) - 1]

@@ -48,9 +48,9 @@ def run(run_id: str, message: str, content: str, spent: dict[str, Any], **more: 
     }
 
 
-def entry(text: str, prompt: int, completion: int, **more: Any) -> dict[str, Any]:
-    reported = {"prompt_tokens": prompt, "completion_tokens": completion}
-    return {"text": text, "status": 200, "completed": True, "aborted": False, "usage": reported, "at": BEGAN, **more}
+def entry(text: str, prompt: int, completion: int, *, is_final: bool = True) -> dict[str, Any]:
+    reports = [{"prompt_tokens": prompt, "completion_tokens": completion}] if is_final else []
+    return {"text": text, "status": 200, "reports": reports, "is_final": is_final, "at": BEGAN}
 
 
 def counted(run_id: str, call: int, prompt: int, completion: int, *, is_estimated: bool = False) -> dict[str, Any]:
@@ -82,7 +82,8 @@ def honest() -> Evidence:
     third = [event("run_3", 1, "run.started"), event("run_3", 2, "run.completed", status="completed", content="c")]
     answer = {"op": "chat", "path": "/v2/agents/a/chat", "status": 200, "run_status": "completed"}
     told = {**answer, "message": PLAIN, "run_id": "run_1", "text": "ab", "expected": "ab", "usage": plain, "idempotency_key": "once"}
-    late = {**answer, "message": "late", "run_id": "run_3", "text": "c", "key": "limited"}
+    hour = '"hourly";r=0;t=3599'
+    late = {**answer, "hour": hour, "message": "late", "run_id": "run_3", "text": "c", "key": "limited"}
     away = {"op": "chat", "message": "away", "status": 503, "is_problem": True, "retry_after": True}
     sick = {"op": "chat", "message": "[[fault=500]]", "status": 502, "is_problem": True, "faulty": True}
     calls = [
@@ -120,7 +121,7 @@ def honest() -> Evidence:
         keys=[Key(name="limited", id=7, rate_limit=1)],
         ledger=[
             entry(PLAIN, 10, 2),
-            entry(TOLD_AGAIN, 20, 3, completed=False, aborted=True),
+            entry(TOLD_AGAIN, 20, 3, is_final=False),
             entry(TOLD_AGAIN, 20, 3),
             entry("late", 7, 1),
         ],
@@ -206,6 +207,7 @@ DAMAGE: dict[str, tuple[str, str, Falsify]] = {
     ),
     "another answer than the provider gave": ("G1", "the upstream said", called(0, expected="abc")),
     "other usage than the acknowledged one": ("G1", "acknowledged usage", called(0, usage=usage(prompt=11, completion=2))),
+    "a turn that was taken twice": ("G1", "runs for what was asked", another_run_of_the_same_key),
     "two runs for one key": ("G4", "2 runs were made", another_run_of_the_same_key),
     "two answers for one key": ("G4", "its answers differ", called(1, text="aX")),
     "two runs answered for one key": ("G4", "2 runs were answered", called(1, run_id="run_3")),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import msgspec
 
 from pointsman.llm.adapters import Adapters
 from pointsman.llm.catalogue import CatalogueEntry, list_catalogue
-from pointsman.llm.deadlines import Deadline
 from pointsman.llm.errors import (
     InvalidModelCall,
     ModelAttachmentRefused,
@@ -113,10 +112,8 @@ class Models:
     async def check_settings(self, model: str, settings: dict[str, object], *, reasoning: bool = False) -> None:
         """Refuse settings that would have no effect on the model. Raises ModelSettingUnsupported, ModelUnknown."""
         provider, name = self._providers.split(model)
-        if not settings:
-            return
-        adapter = self._adapters.find(provider) or await self._adapters.get(provider)
-        dropped = sorted(set(settings) & adapter.unsupported(name, reasoning=reasoning and adapter.reasons(name)))
+        adapter = await self._adapters.get(provider)
+        dropped = [] if not settings else sorted(set(settings) & adapter.unsupported(name, reasoning=reasoning and adapter.reasons(name)))
         if dropped:
             raise ModelSettingUnsupported(
                 f"{model} does not take {', '.join(f'`{setting}`' for setting in dropped)}.",
@@ -176,17 +173,18 @@ class Models:
     async def _stream(self, target: _Target, began: float) -> AsyncGenerator[TextDelta | ReasoningDelta | ModelAnswer]:
         limits = target.provider.limits
         started = time.monotonic()
-        # Around each step, not around the whole: a scope held across a `yield` would cancel its reader.
-        deadline = Deadline(asyncio.get_running_loop().time() + limits.total.total_seconds())
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limits.total.total_seconds()
         patience = Patience(limits, began=began, now=started, models_left=target.models_left)
         spent: tuple[Spend, ...] = ()
-        with self._adapters.bulkhead(target.provider).place(), closing(deadline):
+        with self._adapters.bulkhead(target.provider).place():
             while True:
                 attempt, produced = time.monotonic(), None
                 try:
                     async with aclosing(target.adapter.stream(target.model, target.call)) as items:
                         while True:
-                            with deadline:
+                            # Around each step, not around the whole: a scope held across a `yield` would cancel its reader.
+                            async with asyncio.timeout_at(deadline):
                                 item = await anext(items)
                             if isinstance(item, Reply):
                                 yield _answer(item, target, attempt, spent)

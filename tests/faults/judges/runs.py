@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.faults.evidence import Evidence, Row, clock, told
@@ -15,7 +16,7 @@ TERMINAL = {"run.completed": "completed", "run.failed": "failed", "run.cancelled
 
 def judge(evidence: Evidence) -> list[Verdict]:
     """G1."""
-    violations = [*_without_an_end(evidence), *_ended_twice_or_late(evidence), *_acknowledged_otherwise(evidence)]
+    violations = [*_without_an_end(evidence), *_ended_twice_or_late(evidence), *_acknowledged_otherwise(evidence), *_made_twice(evidence)]
     return [judged("G1", len(evidence.runs), f"runs, {_taken_over(evidence)} of them taken over", violations)]
 
 
@@ -40,6 +41,16 @@ def _ended_twice_or_late(evidence: Evidence) -> Iterator[str]:
         late = run["completed_at"] - _due(evidence, run, run["completed_at"])
         if late > 0:
             yield f"run {run['id']} ended {late:.1f} s too late, at {clock(run['completed_at'])}, epoch {run['epoch']}"
+
+
+def _made_twice(evidence: Evidence) -> Iterator[str]:
+    asked: dict[str, set[str]] = defaultdict(set)  # a key for repeating counts once however often it was sent
+    for number, call in enumerate(evidence.calls):
+        if call.op in {"chat", "stream"}:
+            asked[call.message].add(call.idempotency_key or str(number))
+    for message, runs in evidence.runs_by_message.items():
+        if message in asked and len(runs) > len(asked[message]):
+            yield f"{len(runs)} runs for what was asked {len(asked[message])} times: {[run['id'] for run in runs]} {message[:60]!r}"
 
 
 def _due(evidence: Evidence, run: Row, until: float) -> float:

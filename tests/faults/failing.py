@@ -1,0 +1,126 @@
+"""Gateways that die at a named failpoint, one after the other, while clients work on them; the work is finished on others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.clients import Client
+from tests.faults.record import Call
+from tests.faults.stage import Replica, Stage
+
+import pointsman.api.app as edge
+from pointsman.kit import failpoints
+
+PATIENCE = 25.0  # seconds in which work must have brought a gateway to its failpoint
+RETURN = 60.0  # seconds in which a client must have had its answer elsewhere
+# Passed by a replica that takes over what others left: it is to be quicker at it than they are.
+_RESCUES = ("runs.take_over", "runs.cut_off")
+_QUICKER = {"POINTSMAN_RUNS__HEARTBEAT": "0.3", "POINTSMAN_RUNS__DEAD_AFTER": "0.9"}
+
+
+@dataclass
+class Deaths:
+    """Which gateways died where they should; what did not come to its end."""
+
+    at: Counter[str] = field(default_factory=Counter[str])
+    missed: list[str] = field(default_factory=list[str])
+    unanswered: list[str] = field(default_factory=list[str])
+
+
+def names() -> list[str]:
+    """Every failpoint there is; with the edge, every module is loaded that declares one."""
+    assert edge
+    return sorted(failpoints.declared())
+
+
+async def die_at(stage: Stage, agent: str, name: str, number: int, deaths: Deaths) -> None:
+    """Start a gateway that dies at one of the first times it passes there, and work on it until it does."""
+    which = stage.chance.randint(1, 2)
+    variables = {"POINTSMAN_FAILPOINTS": json.dumps([f"{name}:kill@{which}"]), **(_QUICKER if name.startswith(_RESCUES) else {})}
+    began = time.time()
+    armed = await stage.start(**variables)
+    workers = [asyncio.create_task(_work(stage, agent, armed, name, f"{name} {number}.{place}", deaths)) for place in range(3)]
+    deadline = time.monotonic() + PATIENCE
+    while armed.is_alive and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    if armed.is_alive:
+        deaths.missed.append(f"{name}@{which} was not passed within {PATIENCE:g} s")
+        await stage.kill(armed)
+    else:
+        deaths.at[name] += 1
+    stage.record.fault("failpoint", began, replica=armed.name, detail=f"{name}@{which}")
+    await asyncio.gather(*workers)
+
+
+async def _work(stage: Stage, agent: str, armed: Replica, name: str, label: str, deaths: Deaths) -> None:
+    client, turn = stage.client(f"client {label}", "limited"), 0
+    while armed.is_alive:
+        if name.startswith(_RESCUES):
+            await asyncio.sleep(0.1)
+            continue
+        turn += 1
+        message = f"{label} turn {turn}"
+        if name.startswith("runs.cancel"):
+            call = await _cancelled(stage, client, agent, armed, message)
+        elif name.startswith(("chat.", "idempotency.", "http.")) or turn % 2:
+            call = await _repeated(client, agent, armed, message)
+        else:
+            length = "n=850 itl=1" if name.startswith("runs.reserve") else "n=20 itl=10"
+            call = await _streamed(client, agent, armed, f"{message} [[{length}]] [[tool=current_time]]")
+        if not call.run_status and (call.run_id or call.idempotency_key):
+            deaths.unanswered.append(f"{message}: not answered within {RETURN:g} s: {call.status} {call.code} {call.error}")
+
+
+async def _repeated(client: Client, agent: str, armed: Replica, message: str) -> Call:
+    """A turn with a key for repeating, which is repeated elsewhere until it is answered."""
+    content = f"{message} [[n=5]] [[tool=current_time]]"
+    more: dict[str, Any] = {
+        "session": f"session {message}".replace(" ", "-"),
+        "idempotency_key": message.replace(" ", "-"),
+        "expected": _said(5),
+    }
+    call = await client.chat(agent, content, replica=armed, **more)
+    deadline = time.monotonic() + RETURN
+    while not call.run_status and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+        call = await client.chat(agent, content, **more)
+    return call
+
+
+async def _streamed(client: Client, agent: str, armed: Replica, message: str) -> Call:
+    return await read_on(client, await client.stream(agent, message, replica=armed), RETURN)
+
+
+async def _cancelled(stage: Stage, client: Client, agent: str, armed: Replica, message: str) -> Call:
+    """A stream that is cancelled from elsewhere."""
+    streaming = asyncio.create_task(client.stream(agent, f"{message} [[n=200 itl=20]]", replica=armed))
+    await asyncio.sleep(stage.chance.uniform(0.3, 0.6))
+    for run_id in await _running(stage, message):
+        await client.request("cancel", "POST", f"/v2/runs/{run_id}/cancel", {})
+    return await read_on(client, await streaming, RETURN)
+
+
+async def _running(stage: Stage, message: str) -> list[str]:
+    runs = await stage.ask("GET", "/v2/runs?status=running&limit=100")
+    return [run["id"] for run in runs["items"] if run["request"]["message"].startswith(message)]
+
+
+async def read_on(client: Client, call: Call, within: float) -> Call:
+    """Resume a stream on whichever replica lives until its run has ended; one that had no answer at all stays as it is."""
+    deadline = time.monotonic() + within
+    while not call.run_status and call.run_id and time.monotonic() < deadline:
+        again = await client.come_back(call)
+        if not again.events:
+            again.after = call.events[-1].id if call.events else call.after
+            await asyncio.sleep(0.1)
+        call = again
+    return call
+
+
+def _said(tokens: int) -> str:
+    return "".join(f"tok{i} " for i in range(tokens))
