@@ -146,3 +146,20 @@ def test_models_and_the_log_of_changes_are_shown(scene: Scene, agent: str) -> No
 
 def test_a_wrong_key_is_told_apart_from_no_gateway(scene: Scene) -> None:
     assert "hint: " in scene.cli.with_environment(POINTSMAN_API_KEY="pm_wrong").run("prompts", "list", expect=3).stderr
+
+
+def test_budgets_are_made_listed_shown_changed_and_deleted(scene: Scene, agent: str) -> None:
+    cli = scene.cli
+    made = json.loads(cli.run("budgets", "create", "1000", "--for", f"agent:{agent}", "--id", "b1", "--period", "day", "--json").stdout)
+    assert (made["amount"], made["unit"], made["remaining"]) == (1000, "tokens", 1000)
+    cli.run("budgets", "create", "0.5", "--for", "tenant:acme", "--unit", "cost", "--id", "b2", "--name", "Acme's")
+    assert "b1" in cli.run("budgets", "list", "--of", "agent").stdout
+    assert "Acme's" in cli.run("budgets", "show", "b2").stdout
+    cli.run("budgets", "edit", "b1", "--amount", "2000")
+    assert json.loads(cli.run("budgets", "show", "b1", "--json").stdout)["amount"] == 2000
+    assert "--for" in cli.run("budgets", "create", "5", "--for", "acme", expect=2).stderr
+    cli.run("budgets", "edit", "b1", expect=2)
+    for budget in ("b1", "b2"):
+        cli.run("budgets", "delete", budget, "--yes")
+    assert json.loads(cli.run("budgets", "list", "--json").stdout) == []
+    assert len(json.loads(cli.run("budgets", "list", "--all", "--json").stdout)) == 2

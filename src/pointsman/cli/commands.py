@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Look after": {
         "keys": "Keys: who may call, and what.",
         "usage": "Tokens and cost.",
+        "budgets": "What may be spent in a day or a month.",
         "audit": "The log of changes.",
     },
 }

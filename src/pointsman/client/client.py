@@ -9,7 +9,7 @@ from typing import Any, Self
 from pointsman.client.catalogue import Agents, ModelCatalogue, Prompts
 from pointsman.client.conversations import Memories, Runs, Sessions
 from pointsman.client.errors import GatewayUnreachable, ProblemResponse
-from pointsman.client.records import AuditLog, Keys, UsageReports
+from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.shapes import ChatAnswer
 from pointsman.client.streaming import PATIENCE, Event, Follower
 from pointsman.client.transport import Transport
@@ -31,6 +31,7 @@ class PointsmanClient:
         self.sessions = Sessions(self._transport)
         self.memories = Memories(self._transport)
         self.usage = UsageReports(self._transport)
+        self.budgets = Budgets(self._transport)
         self.audit = AuditLog(self._transport)
 
     @property

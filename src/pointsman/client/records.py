@@ -1,11 +1,11 @@
-"""Keys, usage and the audit log: who may call, what was spent, and what was changed."""
+"""Keys, usage, budgets and the audit log: who may call, what was and may be spent, and what was changed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pointsman.client.shapes import AuditEntry, AuditVerdict, IssuedKey, Key, RotatedKey, UsageReport, WhoAmI
+from pointsman.client.shapes import AuditEntry, AuditVerdict, Budget, IssuedKey, Key, RotatedKey, UsageReport, WhoAmI
 from pointsman.client.transport import Query, Transport
 
 
@@ -43,6 +43,37 @@ class UsageReports:
 
     def csv(self, query: Query) -> str:
         return self._transport.send("GET", "v2", "usage", query={**query, "format": "csv"}, headers={"accept": "text/csv"}).text
+
+
+class Budgets:
+    """`/v2/budgets`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(
+        self,
+        *,
+        subject_type: str | None = None,
+        subject_id: str | None = None,
+        include_inactive: bool = False,
+        most: int | None = None,
+    ) -> Iterator[Budget]:
+        """Newest first."""
+        query = {"subject_type": subject_type, "subject_id": subject_id, "include_inactive": include_inactive}
+        return self._transport.pages("v2", "budgets", query=query, most=most)
+
+    def create(self, body: Mapping[str, Any]) -> Budget:
+        return self._transport.call("POST", "v2", "budgets", body=body)
+
+    def read(self, budget_id: str) -> Budget:
+        return self._transport.call("GET", "v2", "budgets", budget_id)
+
+    def update(self, budget_id: str, patch: Mapping[str, Any]) -> Budget:
+        return self._transport.call("PATCH", "v2", "budgets", budget_id, body=patch)
+
+    def delete(self, budget_id: str) -> None:
+        self._transport.call("DELETE", "v2", "budgets", budget_id)
 
 
 class AuditLog:

@@ -195,6 +195,28 @@ class UsageReport(TypedDict):
     total: dict[str, Any]
 
 
+class Budget(TypedDict):
+    """A budget and where it stands."""
+
+    id: str
+    name: str | None
+    subject_type: str
+    subject_id: str
+    unit: str
+    period: str
+    amount: float
+    spent: float
+    reserved: float
+    remaining: float
+    window_started_at: str
+    resets_at: str
+    tenant_id: str | None
+    by_operator: bool
+    is_active: bool
+    created_at: str
+    updated_at: str
+
+
 class ModelProvider(TypedDict):
     """A model provider."""
 
