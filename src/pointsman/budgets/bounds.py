@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,9 +14,9 @@ from pointsman.budgets.rows import Unit
 from pointsman.llm.port import File, Message, ModelCall, Usage
 from pointsman.usage.cost import cost_of
 
-# Above what tokenizers make of ordinary text: about 4 characters of English a token, 3 of code or other alphabets, 1 of Chinese.
+# Above what tokenizers make of ordinary text: about 4 characters of English a token, 3 of code, 2 of other alphabets, 1 of Chinese.
 _ASCII_PER_TOKEN = 3
-_OTHER_BYTES_PER_TOKEN = 2
+_TOKENS_PER_OTHER_BYTE = 0.75
 _PER_PART = 12
 _PER_IMAGE = 6000
 _BYTES_PER_TOKEN_OF_DOCUMENTS = 4
@@ -80,7 +81,7 @@ def _prompt(call: ModelCall) -> int:
     text = (call.system, call.tools, call.output_schema, [_without_files(message) for message in call.messages])
     encoded = msgspec.json.encode(text)
     others = len(encoded.translate(None, _ASCII))
-    tokens = -(-(len(encoded) - others) // _ASCII_PER_TOKEN) - (-others // _OTHER_BYTES_PER_TOKEN)
+    tokens = -(-(len(encoded) - others) // _ASCII_PER_TOKEN) + math.ceil(others * _TOKENS_PER_OTHER_BYTE)
     files = sum(_of_file(part) for part in parts if isinstance(part, File))
     return tokens + files + _PER_PART * (len(parts) + len(call.tools)) + PER_CALL
 
