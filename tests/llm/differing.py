@@ -32,6 +32,7 @@ class Served(msgspec.Struct, frozen=True):
     media_type: str = "text/event-stream"
     headers: tuple[tuple[str, str], ...] = ()
     cuts: tuple[int, ...] = ()
+    breaks: bool = False  # the connection is closed right after the last piece
 
     @classmethod
     def at_random(cls, rng: random.Random, body: bytes, **more: Any) -> Served:
@@ -189,5 +190,8 @@ async def _send(writer: asyncio.StreamWriter, served: Served) -> None:
             return
         writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         await asyncio.sleep(0)
+    if served.breaks:
+        writer.close()
+        return
     writer.write(b"0\r\n\r\n")
     await writer.drain()

@@ -56,6 +56,15 @@ async def test_made_up_exchanges_are_read_alike(both: Both, seed: int) -> None:
         assert alike(ours, theirs), f"seed {seed}, exchange {number}: {provider}:{model} {served}"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_came_right_before_a_break_is_not_lost(both: Both, stream: bool) -> None:
+    rng = random.Random(7)
+    for _ in range(10):
+        served = msgspec.structs.replace(make_answer(rng, stream=stream), status=200, breaks=True)
+        ours, theirs = await both.ask("vllm", "m", make_call(rng), served, stream=stream)
+        assert alike(ours, theirs), served
+
+
 async def test_models_are_said_to_take_the_same(both: Both) -> None:
     for provider, model in MODELS:
         ours, theirs = await both.adapters(provider)

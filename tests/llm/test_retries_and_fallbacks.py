@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from itertools import groupby
 
 import pytest
 from tests.fakes.upstream import Upstream
@@ -37,6 +38,7 @@ async def test_retry_after_is_respected(models: Models, upstream: Upstream) -> N
 
 
 async def test_a_retry_after_beyond_patience_is_told_at_once(models: Models, upstream: Upstream) -> None:
+    await models.warm(["vllm"])
     began = time.monotonic()
     with pytest.raises(ModelProblem) as limited:
         await models.complete(ask("vllm:m", "hi [[fault=429;retry_after=120]]"))
@@ -73,8 +75,8 @@ async def test_a_fallback_answers_before_any_output_and_nobody_notices(models: M
 async def test_a_fallback_after_partial_output_voids_it_and_both_are_counted(models: Models, upstream: Upstream) -> None:
     items: list[StreamItem] = []
     made = await drain(models, ask(("vllm:m", "google:gemini-3.8-flash"), "hi [[n=6 itl=1 fault=reset;after=3;fail_times=1]]"), items)
-    kinds = [type(item).__name__ for item in items]
-    assert kinds == ["TextDelta"] * 3 + ["Restarted"] + ["TextDelta"] * 6
+    kinds = [kind for kind, _ in groupby(type(item).__name__ for item in items)]  # what came together is one delta
+    assert kinds == ["TextDelta", "Restarted", "TextDelta"]
     assert said(items) == "tok0 tok1 tok2 tok3 tok4 tok5 "
     assert made.message.model == "google:gemini-3.8-flash"
     assert [(spend.model, spend.usage.is_estimated) for spend in made.spent] == [("vllm:m", True), ("google:gemini-3.8-flash", False)]

@@ -75,7 +75,7 @@ async def test_text_and_every_token_count_arrive_as_the_upstream_sent_them(
 @each_wire
 async def test_a_stream_is_the_text_in_pieces_then_the_answer(models: Models, model: str) -> None:
     items: list[StreamItem] = []
-    made = await drain(models, ask(model, "hi [[n=5 itl=2 think=3]]"), items)
+    made = await drain(models, ask(model, "hi [[n=5 itl=20 think=3]]"), items)
     assert said(items) == text_of(made) == "tok0 tok1 tok2 tok3 tok4 "
     assert thought(items) == "think0 think1 think2 "
     assert len(items) >= 6

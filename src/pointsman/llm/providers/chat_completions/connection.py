@@ -100,6 +100,7 @@ class Exchange:
         self._waits_since = 0.0
         self._waits = False
         self._timer: asyncio.TimerHandle | None = None
+        self._broken: aiohttp.ClientError | None = None
         self.response: aiohttp.ClientResponse
 
     async def __aenter__(self) -> Self:
@@ -125,11 +126,15 @@ class Exchange:
     async def read(self) -> bytes:
         """What has come, at least a byte, or b"" at the end. Raises Silence and aiohttp's errors."""
         content = self.response.content
+        if self._broken is not None:
+            raise self._broken
         if self._timer is None:
             self._timer = self._loop.call_later(self._limit, self._look)
         self._waits_since, self._waits = self._loop.time(), True
         try:
             piece = await content.readany()
+        except aiohttp.ClientError as error:
+            piece = self._left_by(error)
         finally:
             self._waits = False
         if self._limit_name == "first_byte":
@@ -159,6 +164,16 @@ class Exchange:
                 await content.readany()
         except (TimeoutError, aiohttp.ClientError):
             return
+
+    def _left_by(self, error: aiohttp.ClientError) -> bytes:
+        """What came right before the connection broke, which aiohttp would keep to itself; the error is for the next read."""
+        content = self.response.content
+        content.set_exception(None)  # pyright: ignore[reportArgumentType] - takes it back, so that the buffer can be read
+        piece = content.read_nowait()
+        if not piece:
+            raise error
+        self._broken = error
+        return piece
 
     def _look(self) -> None:
         """Whether the upstream has been silent for too long: one timer, put off rather than made anew for each read."""
