@@ -26,11 +26,14 @@ def main() -> None:
     options = _options()
     signal.signal(signal.SIGTERM, _stop)
     facts = machine.facts()
+    rows: list[Row] = []
+    text = ""
     with set_up(options) as stage:
-        rows = [_measured(name, stage) for name in options.only or ROWS]
-        facts += [f"median of {options.rounds} rounds, the targets in turn in each", *stage.notes, spent(stage.gateway)]
-        text = report.markdown(rows, facts)
-    report.write(options.report, rows, text, facts)
+        for name in options.only or ROWS:
+            rows.append(_measured(name, stage))
+            told = [*facts, f"median of {options.rounds} rounds, the targets in turn in each", *stage.notes, spent(stage.gateway)]
+            text = report.markdown(rows, told)
+            report.write(options.report, rows, text, told)  # after each row, so that a run that is stopped leaves what it has
     print(text)
     progress(f"bench: the report is {options.report / 'bench.md'}")
     if failed := [row.name for row in rows if row.failure]:
