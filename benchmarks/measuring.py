@@ -102,7 +102,7 @@ def once(driver: Driver, target: Target, load: Load, upstream_pid: int) -> Value
     each = 1000 / requests
     costs = {
         "cpu_ms": spent.server,
-        "database_cpu_ms": spent.database,
+        **({"database_cpu_ms": spent.database} if target.database_pid else {}),
         "upstream_cpu_ms": upstream,
         "generator_cpu_ms": outcome.cpu_seconds,
     }

@@ -31,7 +31,7 @@ def main() -> None:
     with set_up(options) as stage:
         for name in options.only or ROWS:
             rows.append(_measured(name, stage))
-            told = [*facts, f"median of {options.rounds} rounds, the targets in turn in each", *stage.notes, spent(stage.gateway)]
+            told = [*facts, f"rounds: {options.rounds}, the targets in turn in each; the median counts", *stage.notes, spent(stage.gateway)]
             text = report.markdown(rows, told)
             report.write(options.report, rows, text, told)  # after each row, so that a run that is stopped leaves what it has
     print(text)

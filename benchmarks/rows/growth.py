@@ -15,15 +15,16 @@ from benchmarks.targets import Ask, Gateway, Target
 
 _ASK = Ask(tokens=50)
 _FEW = 10
+_WARM_UP = 200  # a process and a database that have just been started cost more
 
 
 def sessions(stage: Stage) -> Row:
     """Chats, each in a new session, with few and with many sessions there."""
     many = stage.options.requests * 5
-    row = Row("growth-sessions", f"chat JSON, connections: 8, with {_FEW} and with {many:,} sessions there")
+    row = Row("growth-sessions", f"chat JSON, connections: 8, each in a new session, with a few hundred and with {many:,} there")
     gateway = stage.other("growing")
-    load = chats(_ASK, requests=max(10, stage.options.requests // 10), connections=8, warm_up=_FEW)
-    stage.compare(row, load, [dataclasses.replace(gateway, name=f"{_FEW} sessions")])
+    load = chats(_ASK, requests=max(10, stage.options.requests // 10), connections=8, warm_up=_WARM_UP)
+    stage.compare(row, load, [dataclasses.replace(gateway, name="few sessions")])
     before = gateway.proportional_kb()
     stage.driver.run(chats(_ASK, requests=many, connections=32).job(gateway, many))
     per_session = (gateway.proportional_kb() - before) / many
@@ -71,15 +72,16 @@ def replicas(stage: Stage) -> Row:
     """One process, then two on the same database and the same cores."""
     row = Row("growth-replicas", "chat JSON, connections: 32, by one process and by two on the same cores")
     gateway = stage.other("growing")
-    load = chats(_ASK, requests=stage.options.requests, connections=32, warm_up=64)
+    load = chats(_ASK, requests=stage.options.requests, connections=32, warm_up=_WARM_UP)
     stage.compare(row, load, [dataclasses.replace(gateway, name="1 process")])
     with start_replica(stage.upstream, stage.folder, gateway) as both:
+        both.settle()
         stage.compare(row, load, [both])
     return _compared(row)
 
 
 def _rotating(stage: Stage, payloads: Callable[[Target], list[str]]) -> Load:
-    return Load(payloads, requests=stage.options.requests, connections=8, warm_up=20, expect=_ASK.text)
+    return Load(payloads, requests=stage.options.requests, connections=8, warm_up=_WARM_UP, expect=_ASK.text)
 
 
 def _shuffled(stage: Stage, items: list[str]) -> None:

@@ -50,7 +50,7 @@ def _held(stage: Stage, starting: AbstractContextManager[Target], streams: int) 
 def a_thousand(stage: Stage) -> Row:
     """A thousand open at once while something else asks whether the process lives, every 5 ms."""
     streams = min(1000, stage.options.requests)
-    row = Row("streams-1000", f"{streams} streams open at once, 2 tokens/s each, begun over 4 s, while /livez is asked every 5 ms")
+    row = Row("streams-1000", f"{streams:,} streams open at once, 2 tokens/s each, begun over 4 s, while /livez is asked every 5 ms")
     sides: list[Target] = [stage.floor, stage.gateway]
     rounds = [{target.name: _beside(stage, target, streams) for target in sides} for _ in range(stage.options.rounds)]
     row.sides = {target.name: medians([each[target.name] for each in rounds]) for target in sides}
