@@ -27,6 +27,9 @@ from pointsman.budgets.service import BudgetService
 from pointsman.chat import routes as chat_routes
 from pointsman.chat.journal import Journal
 from pointsman.chat.service import ChatService
+from pointsman.erasure import routes as erasure_routes
+from pointsman.erasure.erasing import erase_batch
+from pointsman.erasure.service import ErasureService
 from pointsman.kit import failpoints
 from pointsman.kit import log as logs
 from pointsman.kit.crypto import KeyRing
@@ -83,7 +86,7 @@ class Gateway:
         self._egress = Egress(settings.egress.allow)
         self._authenticator = Authenticator(db, self._listener)
         self._usage = UsageService(db)
-        self._sweeper = Sweeper(db, batches(settings.retention), deleted=self.metrics.rows_expired)
+        self._sweeper = Sweeper(db, {**batches(settings.retention), "erasures": erase_batch}, deleted=self.metrics.rows_expired)
         catalogue = Catalogue(db, self._listener)
         replay = Replay(db, live)
         self._chat = ChatService(
@@ -116,6 +119,7 @@ class Gateway:
             self._usage,
             BudgetService(db, require_agent=agents.require_agent, changed=self._budgets.active.forget),
             AuditService(db),
+            ErasureService(db),
             self.metrics,
             replay,
             self._models,
@@ -208,6 +212,8 @@ def routers() -> list[APIRouter | BaseRoute]:
         audit_routes.router,
         model_routes.router,
         tool_routes.router,
+        erasure_routes.router,
+        *erasure_routes.routes,
     ]
 
 

@@ -7,6 +7,7 @@ from pointsman.agents import models as agents
 from pointsman.audit import models as audit
 from pointsman.budgets import models as budgets
 from pointsman.credentials import models as credentials
+from pointsman.erasure import models as erasure
 from pointsman.execution import models as execution
 from pointsman.jobs import models as jobs
 from pointsman.kit.orm import Base
@@ -28,6 +29,7 @@ SLICES = (
     audit,
     budgets,
     credentials,
+    erasure,
     execution,
     jobs,
     knowledge,

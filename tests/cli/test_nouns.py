@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +164,21 @@ def test_budgets_are_made_listed_shown_changed_and_deleted(scene: Scene, agent: 
         cli.run("budgets", "delete", budget, "--yes")
     assert json.loads(cli.run("budgets", "list", "--json").stdout) == []
     assert len(json.loads(cli.run("budgets", "list", "--all", "--json").stdout)) == 2
+
+
+def test_a_user_is_exported_to_a_file_and_erased_with_its_id(scene: Scene, agent: str, tmp_path: Path) -> None:
+    cli, out = scene.cli, tmp_path / "leaver.ndjson"
+    with scene.client() as client:
+        client.chat(agent, {"message": "goodbye", "user_id": "leaver", "variables": {"company": "us"}})
+    assert "without_export" in cli.run("users", "erase", "leaver", "--yes", expect=5).stderr
+    cli.run("users", "export", "leaver", "--out", str(out))
+    assert out.stat().st_mode & 0o777 == 0o600
+    *lines, end = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {line["kind"] for line in lines} == {"session", "message", "run", "usage"}
+    assert "cannot be made" in cli.run("users", "export", "leaver", "--out", str(out), expect=2).stderr
+    assert "Add --yes" in cli.run("users", "erase", "leaver", "--export-id", end["export_id"], expect=2).stderr
+    erased = json.loads(cli.run("users", "erase", "leaver", "--export-id", end["export_id"], "--yes", "--json").stdout)
+    assert erased["status"] == "completed"
+    assert erased["counts"]["usage"] == sum(line["kind"] == "usage" for line in lines)
+    assert json.loads(cli.run("sessions", "list", "--user", "leaver", "--json").stdout) == []
+    assert "erased nobody" in cli.run("tenants", "erase", "nobody", "--without-export", "--yes").stderr

@@ -42,6 +42,7 @@ _CHECKED = {
     "budgets.period": "day",
     "runs.kind": "chat",
     "runs.status": "running",
+    "erasures.status": "completed",
 }
 
 

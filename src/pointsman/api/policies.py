@@ -92,6 +92,11 @@ POLICIES: Mapping[str, Policy] = {
     "GET /v2/budgets/{id}": scope("budgets:read"),
     "PATCH /v2/budgets/{id}": scope("budgets:write"),
     "DELETE /v2/budgets/{id}": scope("budgets:write"),
+    "GET /v2/users/{id}/export": scope("admin"),
+    "DELETE /v2/users/{id}/data": scope("admin"),
+    "GET /v2/tenants/{id}/export": scope("admin"),
+    "DELETE /v2/tenants/{id}": scope("admin"),
+    "GET /v2/erasures/{id}": scope("admin"),
     "GET /v2/models": scope("models:read"),
     "GET /v2/tools": scope("tools:read"),
 }

@@ -36,6 +36,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "usage": "Tokens and cost.",
         "budgets": "What may be spent in a day or a month.",
         "audit": "The log of changes.",
+        "users": "Export or erase what a user left.",
+        "tenants": "Export or erase a tenant.",
     },
 }
 _HELP = {name: help_text for section in SECTIONS.values() for name, help_text in section.items()}

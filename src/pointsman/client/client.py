@@ -9,6 +9,7 @@ from typing import Any, Self
 from pointsman.client.catalogue import Agents, ModelCatalogue, Prompts
 from pointsman.client.conversations import Memories, Runs, Sessions
 from pointsman.client.errors import GatewayUnreachable, ProblemResponse
+from pointsman.client.leaving import Erasures, Leaving
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.shapes import ChatAnswer
 from pointsman.client.streaming import PATIENCE, Event, Follower
@@ -33,6 +34,9 @@ class PointsmanClient:
         self.usage = UsageReports(self._transport)
         self.budgets = Budgets(self._transport)
         self.audit = AuditLog(self._transport)
+        self.users = Leaving(self._transport, "users", "data")
+        self.tenants = Leaving(self._transport, "tenants")
+        self.erasures = Erasures(self._transport)
 
     @property
     def base_url(self) -> str:

@@ -252,3 +252,15 @@ class AuditVerdict(TypedDict):
     unsealed: int
     head: dict[str, Any]
     faults: list[dict[str, Any]]
+
+
+class Erasure(TypedDict):
+    """An erasure, and what it has done so far."""
+
+    id: str
+    tenant_id: str | None
+    user_id: str | None
+    status: str
+    counts: dict[str, int]
+    requested_at: str
+    completed_at: str | None

@@ -1,4 +1,4 @@
-"""How runs and sessions go when they are out of date: runs leave behind what history needs, sessions go in small pieces."""
+"""How runs, sessions and memories go, out of date or erased: runs leave behind what history needs, sessions go in small pieces."""
 
 from __future__ import annotations
 
@@ -108,6 +108,43 @@ async def take_from_session(connection: Connection, tenant: str, session_id: str
             return rows, False
         rows += len(await connection.fetch(piece, tenant, session_id, most - rows))
     return rows, True
+
+
+async def erase_sessions(connection: Connection, tenant: str, user_id: str | None, most: int) -> int:
+    """Delete at most `most` rows of sessions of a user, or of a tenant, in which no run is live; how many."""
+    found = await connection.fetch(
+        """
+        SELECT id FROM sessions s WHERE tenant_id = $1 AND ($2::varchar IS NULL OR user_id = $2) AND NOT EXISTS (
+            SELECT FROM runs r WHERE r.tenant_id = $1 AND r.session_id = s.id AND r.status IN ('pending', 'running', 'paused')
+        )
+        LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        tenant,
+        user_id,
+        most,
+    )
+    rows = 0
+    for session in found:
+        taken, gone = await take_from_session(connection, tenant, session["id"], most - rows)
+        rows += taken
+        if not gone:
+            break
+    return rows
+
+
+async def erase_memories(connection: Connection, tenant: str, user_id: str | None, most: int) -> int:
+    """Delete at most `most` memories of a user, or of a tenant; how many."""
+    rows = await connection.fetch(
+        """
+        DELETE FROM memories WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM memories WHERE tenant_id = $1 AND ($2::varchar IS NULL OR user_id = $2) LIMIT $3 FOR UPDATE SKIP LOCKED
+        )) RETURNING 1
+        """,
+        tenant,
+        user_id,
+        most,
+    )
+    return len(rows)
 
 
 async def _lock_idle(connection: Connection, tenant: str, session_id: str, kept: timedelta) -> bool:

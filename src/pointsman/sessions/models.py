@@ -16,7 +16,10 @@ class Session(Timestamps, Base):
     """A conversation. The same visible id in two tenants is two sessions."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index("ix_sessions_tenant_id_created_at", "tenant_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_sessions_tenant_id_created_at", "tenant_id", "created_at", "id"),
+        Index("ix_sessions_user", "tenant_id", "user_id", "id"),
+    )
 
     tenant_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     id: Mapped[str] = mapped_column(String(255), primary_key=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
-from sqlalchemy import Boolean, ForeignKey, Index, Integer, Numeric, Sequence, String, UniqueConstraint, false, func
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, Numeric, Sequence, String, UniqueConstraint, false, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pointsman.kit.orm import Base
@@ -21,6 +21,7 @@ class TokenUsage(Base):
     __table_args__ = (
         Index("ix_token_usage_created_at", "created_at"),
         Index("ix_token_usage_session_id", "session_id"),
+        Index("ix_token_usage_user_id", "user_id", postgresql_where=text("user_id IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(Integer, TOKEN_USAGE_IDS, primary_key=True, server_default=TOKEN_USAGE_IDS.next_value())
@@ -44,7 +45,7 @@ class UsageDetail(Base):
     __tablename__ = "usage_details"
     __table_args__ = (
         UniqueConstraint("run_id", "call"),
-        Index("ix_usage_details_tenant_id", "tenant_id"),
+        Index("ix_usage_details_tenant_id", "tenant_id", "usage_id"),
         Index("ix_usage_details_key_id", "key_id"),
     )
 

@@ -41,6 +41,17 @@ FINISH = f"""
 
 FREE = f"DELETE FROM idempotency_keys WHERE {_THIS} AND holder = $6 AND status IS NULL"  # noqa: S608 - only the constant above
 
+# All of a tenant; or of a user those whose run is still there, the rest are out of date within a day. Answers are encrypted.
+ERASE_TENANT = """
+    DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_keys WHERE tenant_id = $1 LIMIT $2)) RETURNING 1
+"""
+ERASE_USER = """
+    DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+        SELECT i.ctid FROM idempotency_keys i JOIN runs r ON r.id = i.run_id
+        WHERE i.tenant_id = $1 AND r.tenant_id = $1 AND r.user_id = $2 LIMIT $3
+    )) RETURNING 1
+"""
+
 PURGE = """
     DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval LIMIT $2

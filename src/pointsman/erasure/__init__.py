@@ -1,0 +1,1 @@
+"""A user or a tenant leaves: exported first, then truly erased."""
