@@ -34,6 +34,7 @@ def provider_secrets(chance: random.Random) -> dict[str, str]:
         "key beyond Latin": "ключ-" + made_up(chance),
         "password in an address": made_up(chance),
         "token in an address": made_up(chance),
+        "password of the proxy": made_up(chance),
     }
 
 
@@ -46,6 +47,7 @@ def provider_variables(secrets: dict[str, str], chat_url: str) -> dict[str, str]
         "misplaced": (f"{parts.scheme}://{parts.netloc}/nowhere/{secrets['token in an address']}", "key of the absent provider"),
         "broken": (chat_url, "key with a line break"),
         "foreign": (chat_url, "key beyond Latin"),
+        "proxied": ("http://nowhere.invalid/v1", "key of the absent provider"),
     }
     variables = {
         "OPENAI_API_KEY": secrets["key of openai"],
@@ -53,6 +55,8 @@ def provider_variables(secrets: dict[str, str], chat_url: str) -> dict[str, str]
         "ANTHROPIC_BASE_URL": f"{parts.scheme}://{parts.netloc}/nowhere",
         "GOOGLE_API_KEY": secrets["key of google"],
         "GOOGLE_BASE_URL": f"{parts.scheme}://{parts.netloc}/nowhere",
+        # It is no proxy, and says so with its own words.
+        "POINTSMAN_PROVIDERS__PROXIED__PROXY": f"http://user:{secrets['password of the proxy']}@{parts.netloc}",
     }
     for name, (url, key) in providers.items():
         variables[f"POINTSMAN_PROVIDERS__{name.upper()}__BASE_URL"] = url
@@ -161,6 +165,8 @@ async def starts_fail(stage: Stage) -> None:
         {"POINTSMAN_DATABASE__URL": f"postgresql://pm:{password}@127.0.0.1:port/x"},
         {"POINTSMAN_KEYRING__KEYS": f'["{ring}"]'},
         {"POINTSMAN_KEYRING__KEYS": ring},
+        {"POINTSMAN_PROVIDERS__PROXIED__PROXY": f"socks://user:{password}@127.0.0.1:1"},
+        {"POINTSMAN_PROVIDERS__PROXIED__PROXY": f"http://user:{password}@127.0.0.1:port"},
         {"POINTSMAN_OPENAI_KEY": misplaced},
     )
     failures = await asyncio.gather(*(stage.start(**variables) for variables in wrong), return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 import time
@@ -164,6 +165,15 @@ async def test_a_key_that_no_header_may_carry_is_neither_shown_nor_billed(upstre
     assert failed.value.code == "model-credentials"
     assert "secret-value" not in failed.value.detail + failed.value.hint
     assert not failed.value.spent, "nothing was sent"
+    await models.aclose()
+
+
+@pytest.mark.parametrize("name", ["vllm", "openai_responses"])
+async def test_a_user_and_a_password_in_the_base_url_are_what_is_sent(upstream: Upstream, name: str) -> None:
+    url = upstream.openai_url.replace("http://", "http://user:pass%20word@")
+    models = Models(Settings(providers={name: ProviderSettings.model_validate({"base_url": url, "api_key": "sk-1"})}))
+    await models.complete(ask(f"{name.replace('_', '-')}:m", "hi"))
+    assert upstream.last()["key"] == "Basic " + base64.b64encode(b"user:pass word").decode()
     await models.aclose()
 
 

@@ -43,7 +43,7 @@ class Connections:
     def __init__(self, provider: Provider) -> None:
         self._limits = provider.limits
         self._url = _endpoint(provider.base_url)
-        self._headers = _headers(provider)
+        self._headers = _headers(provider, self._url)
         self._trust = trust_of(provider.limits) if provider.base_url.startswith("https:") else None
         self._proxy = provider.limits.proxy_url()
         self._session: aiohttp.ClientSession | None = None  # noqa: TID251 - its name
@@ -192,14 +192,16 @@ def _endpoint(base_url: str) -> URL | None:
     return url if url.scheme in {"http", "https"} and url.host else None
 
 
-def _headers(provider: Provider) -> dict[str, str] | None:
+def _headers(provider: Provider, url: URL | None) -> dict[str, str] | None:
     key = provider.api_key.get_secret_value() if provider.api_key else "none"
     if not (key.isascii() and key.isprintable()):
         return None
-    return {
-        "Authorization": f"Bearer {key}",
+    headers = {
         "Content-Type": "application/json",
         "Accept": "application/json, text/event-stream",
         "Accept-Encoding": "identity",
         "User-Agent": "pointsman",
     }
+    # There is one such header: a user and a password in the address are what it is made of, as with the SDKs.
+    addressed = url is not None and (url.raw_user or url.raw_password)
+    return headers if addressed else {"Authorization": f"Bearer {key}", **headers}
