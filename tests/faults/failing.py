@@ -15,12 +15,12 @@ from tests.faults.stage import Replica, Stage
 
 import pointsman.api.app as edge
 from pointsman.kit import failpoints
+from pointsman.kit.db import connect
 
-PATIENCE = 25.0  # seconds in which work must have brought a gateway to its failpoint
+PATIENCE = 45.0  # seconds in which work must have brought a gateway to its failpoint
 RETURN = 60.0  # seconds in which a client must have had its answer elsewhere
-# Passed by a replica that takes over what others left: it is to be quicker at it than they are.
-_RESCUES = ("runs.take_over", "runs.cut_off")
-_QUICKER = {"POINTSMAN_RUNS__HEARTBEAT": "0.3", "POINTSMAN_RUNS__DEAD_AFTER": "0.9"}
+_RESCUES = ("runs.take_over", "runs.cut_off")  # passed by a replica that takes over what others left
+_SELDOM = ("runs.cut_off", "runs.reserve")
 
 
 @dataclass
@@ -40,8 +40,8 @@ def names() -> list[str]:
 
 async def die_at(stage: Stage, agent: str, name: str, number: int, deaths: Deaths) -> None:
     """Start a gateway that dies at one of the first times it passes there, and work on it until it does."""
-    which = stage.chance.randint(1, 2)
-    variables = {"POINTSMAN_FAILPOINTS": json.dumps([f"{name}:kill@{which}"]), **(_QUICKER if name.startswith(_RESCUES) else {})}
+    which = 1 if name.startswith(_SELDOM) else stage.chance.randint(1, 2)
+    variables = {"POINTSMAN_FAILPOINTS": json.dumps([f"{name}:kill@{which}"])}
     began = time.time()
     armed = await stage.start(**variables)
     workers = [asyncio.create_task(_work(stage, agent, armed, name, f"{name} {number}.{place}", deaths)) for place in range(3)]
@@ -60,18 +60,18 @@ async def die_at(stage: Stage, agent: str, name: str, number: int, deaths: Death
 async def _work(stage: Stage, agent: str, armed: Replica, name: str, label: str, deaths: Deaths) -> None:
     client, turn = stage.client(f"client {label}", "limited"), 0
     while armed.is_alive:
-        if name.startswith(_RESCUES):
-            await asyncio.sleep(0.1)
-            continue
         turn += 1
         message = f"{label} turn {turn}"
-        if name.startswith("runs.cancel"):
+        if name.startswith(_RESCUES):
+            call = await _presumed_dead(stage, client, agent, message)
+        elif name.startswith("runs.reserve"):
+            call = await _streamed(client, agent, armed, f"{message} [[n=1200 itl=3]]")
+        elif name.startswith("runs.cancel"):
             call = await _cancelled(stage, client, agent, armed, message)
         elif name.startswith(("chat.", "idempotency.", "http.")) or turn % 2:
             call = await _repeated(client, agent, armed, message)
         else:
-            length = "n=850 itl=1" if name.startswith("runs.reserve") else "n=20 itl=10"
-            call = await _streamed(client, agent, armed, f"{message} [[{length}]] [[tool=current_time]]")
+            call = await _streamed(client, agent, armed, f"{message} [[n=20 itl=10]] [[tool=current_time]]")
         if not call.run_status and (call.run_id or call.idempotency_key):
             deaths.unanswered.append(f"{message}: not answered within {RETURN:g} s: {call.status} {call.code} {call.error}")
 
@@ -102,6 +102,19 @@ async def _cancelled(stage: Stage, client: Client, agent: str, armed: Replica, m
     await asyncio.sleep(stage.chance.uniform(0.3, 0.6))
     for run_id in await _running(stage, message):
         await client.request("cancel", "POST", f"/v2/runs/{run_id}/cancel", {})
+    return await read_on(client, await streaming, RETURN)
+
+
+async def _presumed_dead(stage: Stage, client: Client, agent: str, message: str) -> Call:
+    """A stream whose replica lives, and is taken for dead: whoever looks first takes the run over, and the owner writes no more."""
+    streaming = asyncio.create_task(client.stream(agent, f"{message} [[n=60 itl=20]]"))
+    await asyncio.sleep(stage.chance.uniform(0.3, 0.6))
+    connection = await connect(stage.dsn, role=None)
+    try:
+        for run_id in await _running(stage, message):
+            await connection.execute("UPDATE runs SET replica = 'rep_presumed_dead' WHERE id = $1 AND status = 'running'", run_id)
+    finally:
+        await connection.close()
     return await read_on(client, await streaming, RETURN)
 
 
