@@ -20,7 +20,7 @@ from pointsman.budgets.errors import BudgetExhausted, BudgetUnpriced
 from pointsman.budgets.exhausting import Exhaustion, refused
 from pointsman.budgets.reserving import Ask, Line, Refusal, Reserver
 from pointsman.budgets.rows import ActiveBudget, Payer
-from pointsman.budgets.settling import sweep
+from pointsman.budgets.settling import never_reserved, sweep
 from pointsman.kit.db import Database
 from pointsman.kit.problems import Unavailable
 from pointsman.llm.estimates import estimate
@@ -67,6 +67,17 @@ class Budgets:
     def adopt(self, run_id: str) -> None:
         """The run was another replica's, and may hold what that one reserved."""
         self._owing.add(run_id)
+
+    async def was_never_asked(self, payer: Payer, run_id: str) -> bool:
+        """Whether it is sure that no model was being asked for a run that was taken over, since whoever asks has reserved."""
+        while True:
+            with contextlib.suppress(Unavailable):
+                budgets = await self.active.require(payer)
+                if not budgets:
+                    return False
+                async with self._db.connection() as connection:
+                    return await never_reserved(connection, run_id, [budget.number for budget in budgets])
+            await asyncio.sleep(_AWAY_PAUSE)
 
     def forget(self, run_id: str) -> None:
         """This process drives the run no more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pointsman.kit.db import Connection
 
 # A window that has ended is begun anew by whoever writes first, whatever for. What is held passes over into the new window: it is
@@ -63,3 +65,16 @@ SELECT count(*) FROM released
 async def sweep(connection: Connection) -> int:
     """Give back what runs hold that have ended; how many reservations that were."""
     return await connection.fetchval(_SWEEP)
+
+
+# A budget may be unknown to a process for a moment after it was made or changed: only one that is older tells.
+_NEVER_RESERVED = """
+SELECT EXISTS (SELECT FROM budgets b JOIN runs r ON r.id = $1
+               WHERE b.number = ANY ($2::bigint[]) AND b.updated_at < r.created_at - interval '5 seconds')
+   AND NOT EXISTS (SELECT FROM budget_reservations WHERE run_id = $1)
+"""
+
+
+async def never_reserved(connection: Connection, run_id: str, numbers: Sequence[int]) -> bool:
+    """Whether one of these budgets applied to the run from its beginning, and the run holds nothing of any."""
+    return await connection.fetchval(_NEVER_RESERVED, run_id, list(numbers))

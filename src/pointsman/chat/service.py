@@ -270,7 +270,8 @@ class ChatService:
             end_instead = asyncio.CancelledError()
         elif row["epoch"] > self._settings.max_redrives:
             end_instead = RunInterrupted(f"The run was taken over {row['epoch'] - 1} times.")
-        interrupted = recorded.interrupted if row["epoch"] > 1 else None
+        asked = row["epoch"] > 1 and not await self._budgets.was_never_asked(_payer(drive.facts), row["id"])
+        interrupted = recorded.interrupted if asked else None
         drive.resume(recorded.messages, recorded.spent, prepared.models[0], interrupted=interrupted, end_instead=end_instead)
         await self._turn(drive, prepared, new_session=False)
 
