@@ -7,7 +7,7 @@ import sys
 import time
 
 # Each takes well under a minute with `--sample`; together they stay under three.
-PROGRAMS = ("kills", "bill", "limits", "idempotency", "database", "served", "sessions", "soak", "secrets", "overload")
+PROGRAMS = ("kills", "bill", "limits", "budget", "idempotency", "database", "served", "sessions", "soak", "secrets", "overload")
 
 
 def main() -> int:
