@@ -160,10 +160,13 @@ def keep_useful(scene: Scene) -> None:
             scene.root.delete(f"/v2/budgets/{budget['id']}")
     scene.root.post("/v2/budgets", json=_PLENTY)
     for name, config in _AGENTS.items():
-        made = scene.root.post("/v2/agents", json={"id": name, "name": name, "template": "You help.", "config": config})
-        if made.status_code == 409:
+        new = {"id": name, "name": name, "config": config}
+        made = scene.root.post("/v2/agents", json=new | {"template": "You help."})
+        if made.status_code == 409:  # it is there, or another agent has kept its prompt
             made = scene.root.patch(f"/v2/agents/{name}", json={"config": {"script": None, "output_schema": None} | config})
-        made.raise_for_status()
+        if made.status_code == 404:
+            made = scene.root.post("/v2/agents", json=new | {"prompt_service_id": name})
+        assert made.is_success, made.text
         scene.root.put(f"/v2/prompts/{name}/labels/{_LABEL}", json={"version": 1})
 
 
