@@ -99,19 +99,15 @@ class SessionsMachine(RuleBasedStateMachine):
 
     @rule(tenant=_tenants, agent=_agents, session=_sessions, user=_users, said=_words)
     def chat(self, tenant: str, agent: str, session: str, user: str | None, said: str) -> None:
-        body = {"message": said, "session_id": session} | ({"user_id": user} if user else {})
-        status, answer = self._ask(tenant, "POST", f"/v2/agents/machine-{agent}/chat", body)
-        talk = self._talks.get((tenant, session))
-        if talk is not None and talk.user != user:
-            assert (status, answer["code"]) == (404, "session-not-found")
-            return
-        talk = talk or self._talks.setdefault((tenant, session), Talk(user, f"machine-{agent}"))
-        wanted = _ANSWERS[agent](talk, said)
-        talk.turns.append(Turn(said, wanted, f"machine-{agent}"))
-        if wanted is None:
-            assert answer["code"].startswith("model-")
-            return
-        assert (status, answer["content"], answer["session_id"], answer["agent_id"]) == (200, wanted, session, f"machine-{agent}")
+        self._say(tenant, agent, session, user, said)
+
+    @precondition(lambda self: self._talks)
+    @rule(which=st.integers(0, 3), turns=st.lists(st.tuples(_agents, _words), min_size=1, max_size=4))
+    def go_on(self, which: int, turns: list[tuple[str, str]]) -> None:
+        """Several turns by whoever began the session: history is what it is about, and seldom comes about by chance."""
+        (tenant, session), talk = list(self._talks.items())[which % len(self._talks)]
+        for agent, said in turns:
+            self._say(tenant, agent, session, talk.user, said)
 
     @rule(tenant=_tenants, session=_sessions)
     def delete_session(self, tenant: str, session: str) -> None:
@@ -180,6 +176,21 @@ class SessionsMachine(RuleBasedStateMachine):
                 wanted = {number: fact for number, fact in self._facts[tenant].items() if user is None or fact.user == user}
                 assert [row["id"] for row in listed] == list(reversed(wanted))
                 assert all((row["user_id"], row["content"]) == (wanted[row["id"]].user, wanted[row["id"]].content) for row in listed)
+
+    def _say(self, tenant: str, agent: str, session: str, user: str | None, said: str) -> None:
+        body = {"message": said, "session_id": session} | ({"user_id": user} if user else {})
+        status, answer = self._ask(tenant, "POST", f"/v2/agents/machine-{agent}/chat", body)
+        talk = self._talks.get((tenant, session))
+        if talk is not None and talk.user != user:
+            assert (status, answer["code"]) == (404, "session-not-found")
+            return
+        talk = talk or self._talks.setdefault((tenant, session), Talk(user, f"machine-{agent}"))
+        wanted = _ANSWERS[agent](talk, said)
+        talk.turns.append(Turn(said, wanted, f"machine-{agent}"))
+        if wanted is None:
+            assert answer["code"].startswith("model-")
+            return
+        assert (status, answer["content"], answer["session_id"], answer["agent_id"]) == (200, wanted, session, f"machine-{agent}")
 
     def _ask(self, tenant: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         return self.calls.ask(method, path, body, tenant=self._prefix + tenant)
