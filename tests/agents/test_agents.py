@@ -101,6 +101,8 @@ async def test_an_id_is_made_where_none_was_chosen_and_names_may_repeat(api: htt
         ({"config": {}}, "/config/model"),
         ({"config": CONFIG | {"temprature": 1}}, "/config/temprature"),
         ({"config": CONFIG | {"model_settings": {"temperature": 9}}}, "/config/model_settings/temperature"),
+        ({"config": CONFIG | {"model_settings": {"presence_penalty": False}}}, "/config/model_settings/presence_penalty"),
+        ({"config": CONFIG | {"model_settings": {"seed": True}}}, "/config/model_settings/seed"),
         ({"config": CONFIG | {"enable_memory": "yes"}}, "/config/enable_memory"),
         ({"config": CONFIG | {"num_history_runs": 101}}, "/config/num_history_runs"),
         ({"config": CONFIG | {"num_history_runs": True}}, "/config/num_history_runs"),

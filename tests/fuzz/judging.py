@@ -68,6 +68,10 @@ def excuse(failure: Failure, case: AnyCase, response: Response) -> str:
     code = told.get("code", "") if isinstance(told, dict) else ""
     if isinstance(failure, AcceptedNegativeData) and not case.headers.get("Last-Event-ID", "-").strip():
         return "an empty Last-Event-ID is that of a client that has seen no event"
+    if isinstance(failure, AcceptedNegativeData) and case.meta is not None:
+        wrong = {mutation.parameter for mutation in getattr(case.meta.phase.data, "mutations", ())}
+        if wrong & {"Authorization", "X-API-Key"}:
+            return "the caller's own key went in place of a wrong one"
     if isinstance(failure, RejectedPositiveData):
         return _why_rejected(code, told, case)
     if response.status_code in {502, 503, 504} and code.startswith("model-") and case.path.endswith("/chat"):

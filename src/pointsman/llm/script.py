@@ -40,11 +40,11 @@ class ScriptedError(_Strict):
 class ScriptedUsage(_Strict):
     """Tokens that the turn reports; without it words are counted."""
 
-    prompt_tokens: int = Field(default=0, ge=0, le=2**31 - 1)
-    completion_tokens: int = Field(default=0, ge=0, le=2**31 - 1)
-    cached_tokens: int = Field(default=0, ge=0, le=2**31 - 1)
-    cache_write_tokens: int = Field(default=0, ge=0, le=2**31 - 1)
-    reasoning_tokens: int = Field(default=0, ge=0, le=2**31 - 1)
+    prompt_tokens: int = Field(default=0, strict=True, ge=0, le=2**31 - 1)
+    completion_tokens: int = Field(default=0, strict=True, ge=0, le=2**31 - 1)
+    cached_tokens: int = Field(default=0, strict=True, ge=0, le=2**31 - 1)
+    cache_write_tokens: int = Field(default=0, strict=True, ge=0, le=2**31 - 1)
+    reasoning_tokens: int = Field(default=0, strict=True, ge=0, le=2**31 - 1)
 
 
 class ScriptedTurn(_Strict):
@@ -61,7 +61,7 @@ class ScriptedTurn(_Strict):
     tool_calls: tuple[ScriptedToolCall, ...] = Field(default=(), max_length=64)
     output: Any = Field(default=None, description="A structured answer, sent as JSON text.")
     error: ScriptedError | None = None
-    delay_ms: float = Field(default=0, ge=0, le=600_000, description="Pause before each word.")
+    delay_ms: float = Field(default=0, strict=True, ge=0, le=600_000, description="Pause before each word.")
     usage: ScriptedUsage | None = None
     finish_reason: Literal["stop", "length", "content_filter"] = "stop"
 
