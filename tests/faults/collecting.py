@@ -29,7 +29,7 @@ async def collect(stage: Stage) -> None:
 
 
 async def _dump(dsn: str) -> AsyncIterator[dict[str, Any]]:
-    connection = await connect(dsn, role=None)
+    connection = await connect(dsn, role=None, statement_timeout=places.PATIENCE)
     try:
         for table, statement in DUMP.items():
             for row in await connection.fetch(statement):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tests.faults.stage import Stage
 
 PRIVATE = {"admin-key", "keyring", "pg.password"}
+PATIENCE = timedelta(minutes=10)  # an hour's load leaves tables that take more than the usual time to read whole
 
 
 async def found_in(stage: Stage) -> list[dict[str, Any]]:
@@ -78,7 +80,7 @@ def _written(folder: Path, name: str, data: bytes) -> Path:
 
 
 async def _rows(dsn: str) -> list[tuple[str, bytes]]:
-    connection = await connect(dsn, role=None)
+    connection = await connect(dsn, role=None, statement_timeout=PATIENCE)
     try:
         found = await connection.fetch(
             "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname !~ '^pg_|^information_schema$'"
