@@ -206,8 +206,9 @@ class Campaign:
             yield from of_schemathesis(group, request, response)
 
     def _learn(self, case: AnyCase, response: Response) -> None:
-        if not response.content.startswith(b"{"):
-            return
+        kind = response.headers.get("content-type", [""])[0]
+        if not response.content or kind not in {"application/json", "application/problem+json"}:
+            return  # an export is lines of JSON, and an event stream none
         if response.status_code < 300:
             self._stock.learn(case.path, json.loads(response.content))
         elif response.status_code >= 400:
