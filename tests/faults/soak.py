@@ -42,9 +42,9 @@ SAMPLE_SECONDS = 40.0
 FULL_SECONDS = 600.0  # from which on slopes say something
 WARM = 0.15  # part of the time after which the process is warm
 # How much may be added at rest between warm and end, and how much an hour may add under load; KB, or a number.
-AT_REST = {RESIDENT: 16_384, PROPORTIONAL: 16_384, FILES: 12, TASKS: 3, DATABASE: 10}
-AN_HOUR = {RESIDENT: 16_384, PROPORTIONAL: 16_384, FILES: 6, TASKS: 12, DATABASE: 6, CONNECTIONS: 60}
-POOL = 10
+AT_REST = {RESIDENT: 16_384, PROPORTIONAL: 16_384, FILES: 4, TASKS: 3, DATABASE: 10}
+AN_HOUR = {RESIDENT: 16_384, PROPORTIONAL: 16_384, FILES: 6, TASKS: 12, DATABASE: 16, CONNECTIONS: 60}
+POOL = 10  # connections, which come back one by one after an outage and leave when unused: that may look like a slope
 ALLOWED = {
     "chat": {200, 409, 502, 503, 504},
     "stream": {200, 409, 502, 503, 504},

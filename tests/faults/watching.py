@@ -17,7 +17,7 @@ from tests.faults.stage import Replica, Stage
 from pointsman.kit.db import connect
 
 STUCK_AFTER = 30.0  # seconds since the run began or the last fault ended, whichever is later
-RESIDENT, PROPORTIONAL, FILES, CONNECTIONS = "memory, resident", "memory, proportional", "open files", "TCP connections"
+RESIDENT, PROPORTIONAL, FILES, CONNECTIONS = "memory, resident", "memory, proportional", "open files besides connections", "TCP connections"
 TASKS, DATABASE, RUNS, STREAMS = "asyncio tasks", "database connections", "runs", "streams"
 UNITS = {RESIDENT: "KB", PROPORTIONAL: "KB"}
 _GAUGES = {
@@ -75,8 +75,9 @@ class Watch:
         """What it holds now. Raises OSError or TransportError when it is gone."""
         now = held(self.replica.pid)
         text = (await self.stage.http.get(f"{self.replica.url}/metrics")).text
-        reading: Reading = {RESIDENT: now.rss, PROPORTIONAL: now.pss, FILES: now.files, CONNECTIONS: now.connections}
-        return reading | {name: _gauge(text, gauge) for name, gauge in _GAUGES.items()}
+        gauges = {name: _gauge(text, gauge) for name, gauge in _GAUGES.items()}
+        files = now.files - gauges[DATABASE]  # whose connections are Unix sockets
+        return {RESIDENT: now.rss, PROPORTIONAL: now.pss, FILES: files, CONNECTIONS: now.connections, **gauges}
 
     async def _run(self, every: float) -> None:
         while True:
