@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from tests.chat.conftest import Scene
 from tests.e2e.calling import Caller, unique
 
 
@@ -25,3 +26,21 @@ async def stands(caller: Caller, budget: dict[str, Any]) -> tuple[float, float]:
     """What is spent and what is reserved."""
     now = await caller.get(f"/v2/budgets/{budget['id']}")
     return now["spent"], now["reserved"]
+
+
+async def holds(caller: Caller, budget: dict[str, Any]) -> float:
+    """What is reserved, once anything is."""
+    while not (reserved := (await stands(caller, budget))[1]):
+        pass
+    return reserved
+
+
+async def yesterday(scene: Scene, budget: dict[str, Any]) -> None:
+    """Let the budget's window have begun a day before, as the database's clock will have it tomorrow."""
+    await scene.fetch(
+        """
+        UPDATE budget_counters SET window_start = window_start - interval '1 day'
+        WHERE number = (SELECT number FROM budgets WHERE id = $1 AND is_active)
+        """,
+        budget["id"],
+    )

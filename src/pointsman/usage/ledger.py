@@ -79,18 +79,26 @@ NAMES = (
 
 
 def counting(source: str) -> str:
-    """Common table expressions that count the rows of `source` (columns NAMES) once, however often the statement is repeated."""
+    """Common table expressions that count the rows of `source` (columns NAMES) once, however often the statement is repeated.
+
+    `spent` are those that this statement counted. The conflict is with the statement's own twin: one whose connection was lost may
+    still be under way, and commit after this one has looked.
+    """
     return f"""
-    spent AS (
+    fresh AS (
         SELECT nextval('token_usage_id_seq')::int AS usage_id, s.* FROM {source} s
         WHERE NOT EXISTS (SELECT FROM usage_details d WHERE d.run_id = s.run_id AND d.call = s.call)
+    ), detailed AS (
+        INSERT INTO usage_details (usage_id, run_id, call, key_id, tenant_id, cached_tokens, cache_write_tokens, reasoning_tokens, cost,
+                                   latency_ms)
+        SELECT usage_id, run_id, call, key_id, tenant_id, cached_tokens, cache_write_tokens, reasoning_tokens, cost, latency_ms FROM fresh
+        ON CONFLICT (run_id, call) DO NOTHING
+        RETURNING usage_id
+    ), spent AS (
+        SELECT f.* FROM fresh f JOIN detailed d ON d.usage_id = f.usage_id
     ), counted AS (
         INSERT INTO token_usage (id, agent_id, session_id, user_id, model, prompt_tokens, completion_tokens, total_tokens, is_estimated)
         SELECT usage_id, agent_id, session_id, user_id, model, prompt_tokens, completion_tokens,
                least(prompt_tokens::bigint + completion_tokens, 2147483647)::int, is_estimated
         FROM spent
-    ), detailed AS (
-        INSERT INTO usage_details (usage_id, run_id, call, key_id, tenant_id, cached_tokens, cache_write_tokens, reasoning_tokens, cost,
-                                   latency_ms)
-        SELECT usage_id, run_id, call, key_id, tenant_id, cached_tokens, cache_write_tokens, reasoning_tokens, cost, latency_ms FROM spent
     )"""  # noqa: S608 - `source` is a constant of the caller
