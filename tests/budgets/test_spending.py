@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from tests.budgets.budget_scene import Tenant, body, stands
@@ -124,31 +123,6 @@ async def test_a_rotated_key_shares_the_budget_of_its_predecessor(scene: Scene, 
     finally:
         await renewed.aclose()
     assert await stands(caller, budget) == (1000, 0)
-
-
-async def test_a_window_that_has_ended_is_begun_anew(scene: Scene, caller: Caller, tenant: Tenant) -> None:
-    agent = await caller.agent(model="scripted:script", script=SCRIPT)
-    budget = await caller.post("/v2/budgets", body("tenant", tenant.id, 800))
-    await tenant.caller.chat(agent, "today")
-    assert (await tenant.caller.try_chat(agent, "again")).status_code == 429
-    await yesterday(scene, budget)
-    now = await caller.get(f"/v2/budgets/{budget['id']}")
-    assert (now["spent"], now["remaining"], now["resets_at"]) == (0, 800, budget["resets_at"])
-    # What this process was told of the window of today holds to its end, so that another tells: a new version is read.
-    await caller.patch(f"/v2/budgets/{budget['id']}", {"name": "tomorrow"})
-    await tenant.caller.chat(agent, "tomorrow")
-    assert await stands(caller, budget) == (500, 0)
-
-
-async def yesterday(scene: Scene, budget: dict[str, Any]) -> None:
-    """Let the budget's window have begun a day before, as the database's clock will have it tomorrow."""
-    await scene.fetch(
-        """
-        UPDATE budget_counters SET window_start = window_start - interval '1 day'
-        WHERE number = (SELECT number FROM budgets WHERE id = $1 AND is_active)
-        """,
-        budget["id"],
-    )
 
 
 async def test_parallel_chats_never_go_over_and_what_they_hold_is_told_apart(scene: Scene, caller: Caller, make_tenant: MakeTenant) -> None:

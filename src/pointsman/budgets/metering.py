@@ -101,14 +101,14 @@ class Budgets:
         await self._reserver.run()
 
     async def sweep(self) -> None:
-        """Give back what ended runs still hold, a few times a minute, until cancelled."""
+        """Give back what ended runs still hold, at once and then a few times a minute, until cancelled."""
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
             with contextlib.suppress(Unavailable):
                 async with self._db.connection() as connection:
                     freed = await sweep(connection)
                 if freed:
                     log.info("budgets.reservations_freed", reservations=freed)
+            await asyncio.sleep(_SWEEP_SECONDS)
 
 
 @dataclass(slots=True)

@@ -131,11 +131,11 @@ async def _reserve(connection: Connection, asks: Sequence[Ask]) -> list[Verdict]
         [line.number for _, _, line in lines],
         [line.amount for _, _, line in lines],
     )
-    verdicts = [_verdict([row for row in rows if row["op"] == op]) for op in range(len(asks))]
-    if any(isinstance(verdict, Refusal) for verdict in verdicts):
-        made = await _made(connection, asks)
-        verdicts = ["granted" if op in made else verdict for op, verdict in enumerate(verdicts)]
-    return verdicts
+    verdicts: list[Verdict] = [_verdict([row for row in rows if row["op"] == op]) for op in range(len(asks))]
+    if not any(isinstance(verdict, Refusal) for verdict in verdicts):
+        return verdicts
+    made = await _made(connection, asks)
+    return ["granted" if op in made else verdict for op, verdict in enumerate(verdicts)]
 
 
 # An ask whose connection was lost may still wait for the counters in the server, and then get them ahead of its own repetition. That
