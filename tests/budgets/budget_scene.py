@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 from tests.chat.conftest import Scene
@@ -30,8 +31,9 @@ async def stands(caller: Caller, budget: dict[str, Any]) -> tuple[float, float]:
 
 async def holds(caller: Caller, budget: dict[str, Any]) -> float:
     """What is reserved, once anything is."""
-    while not (reserved := (await stands(caller, budget))[1]):
-        pass
+    async with asyncio.timeout(10):
+        while not (reserved := (await stands(caller, budget))[1]):
+            await asyncio.sleep(0.01)
     return reserved
 
 

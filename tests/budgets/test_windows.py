@@ -29,7 +29,7 @@ async def test_a_call_that_passes_midnight_counts_for_the_day_on_which_it_ends(s
     agent = await caller.agent(model_settings={"max_tokens": 50})
     budget = await caller.post("/v2/budgets", body("tenant", tenant.id, 10_000))
     evening = (await tenant.caller.chat(agent, "[[n=20]] evening"))["usage"]["total_tokens"]
-    turn = asyncio.create_task(tenant.caller.chat(agent, "[[n=20;ttft=400]] midnight"))
+    turn = asyncio.create_task(tenant.caller.chat(agent, "[[n=20;ttft=700]] midnight"))
     held = await holds(caller, budget)
     assert await stands(caller, budget) == (evening, held)
     await yesterday(scene, budget)
@@ -43,7 +43,7 @@ async def test_a_call_that_passes_midnight_counts_for_the_day_on_which_it_ends(s
 async def test_what_is_held_passes_over_into_the_window_that_another_call_begins(scene: Scene, caller: Caller, tenant: Tenant) -> None:
     agent = await caller.agent(model_settings={"max_tokens": 50})
     budget = await caller.post("/v2/budgets", body("tenant", tenant.id, 10_000))
-    slow = asyncio.create_task(tenant.caller.chat(agent, "[[n=20;ttft=800]] slow"))
+    slow = asyncio.create_task(tenant.caller.chat(agent, "[[n=20;ttft=1500]] slow"))
     held = await holds(caller, budget)
     await yesterday(scene, budget)
     morning = (await tenant.caller.chat(agent, "[[n=20]] morning"))["usage"]["total_tokens"]
