@@ -136,11 +136,13 @@ async def test_a_reservation_whose_confirmation_is_lost_is_made_once(far: Far) -
     assert (await far.held(), await far.counted()) == ([], (answer["usage"]["total_tokens"], 0))
 
 
-async def test_a_reservation_that_overtakes_its_own_repetition_takes_no_room_from_it(far: Far) -> None:
+@pytest.mark.parametrize("room", ["for one", "for many"])
+async def test_a_reservation_that_is_repeated_while_it_still_waits_is_made_once_and_takes_no_room_from_itself(far: Far, room: str) -> None:
     turn = far.chat(unique("equal"))
     held = await holds(far.caller, far.budget)
     spent = (await turn)["usage"]["total_tokens"]
-    await far.caller.patch(f"/v2/budgets/{far.budget['id']}", {"amount": spent + held})
+    if room == "for one":
+        await far.caller.patch(f"/v2/budgets/{far.budget['id']}", {"amount": spent + held})
     async with far.counters_locked():
         turn = far.chat(unique("equal"))
         await far.waits()
