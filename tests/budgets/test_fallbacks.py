@@ -39,7 +39,7 @@ async def test_what_a_failed_model_and_its_fallback_cost_is_spent_of_what_was_he
     agent = await agent_of(caller, SECOND)
     budget = await caller.post("/v2/budgets", body("tenant", tenant.id, 1, unit="cost"))
     word = unique("fallback")
-    async with tenant.caller.stream(agent, f"{word} [[n=30 ttft=600 itl=2 fault=reset;after=10;fail_times=1]]") as reader:
+    async with tenant.caller.stream(agent, f"{word} [[n=30 ttft=500 itl=2 fault=reset;after=10;fail_times=1]]") as reader:
         held = await holds(caller, budget)
         events = await reader.rest()
     assert events[-1].name == "run.completed"
@@ -62,7 +62,7 @@ async def test_where_less_is_left_both_models_are_told_to_say_less(scene: Scene,
     amount = round(cost(0, MOST) / 2, 6)
     budget = await caller.post("/v2/budgets", body("tenant", tenant.id, amount, unit="cost"))
     word = unique("less")
-    turn = asyncio.create_task(tenant.caller.chat(agent, f"{word} [[n=20 ttft=600 fault=400;fail_times=1]]"))
+    turn = asyncio.create_task(tenant.caller.chat(agent, f"{word} [[n=20 ttft=500 fault=400;fail_times=1]]"))
     held = await holds(caller, budget)
     assert 0.98 * amount < held <= amount
     answer = await turn

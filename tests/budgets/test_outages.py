@@ -38,7 +38,7 @@ class Far:
     budget: dict[str, Any]
 
     def chat(self, word: str, markers: str = "") -> asyncio.Task[dict[str, Any]]:
-        return asyncio.create_task(self.caller.chat(self.agent, f"{word} [[n=20;ttft=700]] {markers}"))
+        return asyncio.create_task(self.caller.chat(self.agent, f"{word} [[n=20;ttft=500]] {markers}"))
 
     async def asked(self, word: str) -> list[dict[str, Any]]:
         return await asyncio.to_thread(self.scene.asked, word)

@@ -29,7 +29,7 @@ async def test_a_call_that_passes_midnight_counts_for_the_day_on_which_it_ends(s
     agent = await caller.agent(model_settings={"max_tokens": 50})
     budget = await caller.post("/v2/budgets", body("tenant", tenant.id, 10_000))
     evening = (await tenant.caller.chat(agent, "[[n=20]] evening"))["usage"]["total_tokens"]
-    turn = asyncio.create_task(tenant.caller.chat(agent, "[[n=20;ttft=700]] midnight"))
+    turn = asyncio.create_task(tenant.caller.chat(agent, "[[n=20;ttft=500]] midnight"))
     held = await holds(caller, budget)
     assert await stands(caller, budget) == (evening, held)
     await yesterday(scene, budget)
