@@ -50,7 +50,8 @@ class Exhaustion:
             known = self._remembered.get(budget.number)
             if known is None or known.version != budget.version or known.until <= now:
                 continue
-            if known.room.unspent < smallest.amount(budget.unit, LEAST_OUTPUT):
+            amount = smallest.amount(budget.unit, LEAST_OUTPUT)
+            if amount and known.room.unspent < amount:
                 raise exhausted(payer, budget, known.room._replace(resets_in=known.until - now), held=False)
 
 

@@ -191,6 +191,10 @@ class BudgetedModels:
             return None
         bound = self._budgets.bound_of(call)
         _require_prices(budgets, bound)
+        # A call that costs nothing asks nothing of a budget of cost, however little is left of it.
+        budgets = tuple(one for one in budgets if bound.amount(one.unit, bound.output))
+        if not budgets:
+            return None
         output, refusal = await self._reserve(budgets, bound, reserved=None)
         capped = msgspec.structs.replace(call, settings=call.settings | {"max_tokens": output})
         return _Hold(capped, budgets, bound, output, refusal)

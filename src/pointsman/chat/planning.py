@@ -81,6 +81,11 @@ class Past:
     answers: int = 0
 
 
+def has_past(agent: ResolvedAgent, *, user_id: str | None, new_session: bool) -> bool:
+    """Whether there can be anything to read."""
+    return not new_session or (agent.config.enable_memory and user_id is not None)
+
+
 async def read_past(
     connection: Connection, agent: ResolvedAgent, *, tenant: str, session_id: str, user_id: str | None, run_id: str, new_session: bool
 ) -> Past:

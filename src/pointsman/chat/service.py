@@ -252,7 +252,8 @@ class ChatService:
                 new_session=new_session,
             )
 
-        past = await self._patiently(read)
+        known = planning.has_past(prepared.agent, user_id=facts.user_id, new_session=new_session)
+        past = await self._patiently(read) if known else planning.Past()
         plan = planning.plan_turn(
             prepared, past, reasons=await self._models.reasoning(prepared.models[0]), max_steps=self._settings.max_steps
         )
