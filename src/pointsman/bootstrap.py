@@ -35,6 +35,7 @@ from pointsman.kit import log as logs
 from pointsman.kit.crypto import KeyRing
 from pointsman.kit.db import Database
 from pointsman.kit.egress import Egress
+from pointsman.kit.lasting import keep_what_is_there
 from pointsman.kit.notify import Listener
 from pointsman.kit.problems import Unavailable
 from pointsman.kit.telemetry import Metrics
@@ -189,6 +190,7 @@ class Gateway:
         """Load what takes seconds to import while nobody waits for it."""
         await cost.warm_up()
         await self._models.warm(await self._agents.list_providers())
+        keep_what_is_there()
         await self.draining.wait()
 
     async def _every_hour(self) -> None:

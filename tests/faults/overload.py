@@ -37,7 +37,7 @@ VARIABLES = {
 }
 PROBES = 10
 QUICK_MS = 50.0
-_STUCK = 45.0  # seconds after which a reader that does not read must have been cut off
+_STUCK = 75.0  # seconds: the buffers fill within some, then 30 and at most another look 15 later the reader must have been cut off
 _HELD_MS = 1200
 
 
@@ -173,7 +173,8 @@ async def _stalled(stage: Stage, agent: str, *, uploads: int, size: int) -> Asyn
 async def _stuck_reader(stage: Stage, client: Client, agent: str, seen: Seen) -> None:
     """Ask for a long stream, read a little, then nothing; the connection must be broken, and the rest be there to be had."""
     address = urlsplit(stage.alive()[0].url)
-    message = "a stuck reader [[n=60000 itl=0]]"
+    # Many small events: the system holds several megabytes for a connection before its sender notices.
+    message = "a stuck reader [[n=60000 itl=0.2]]"
     body = msgspec.json.encode({"message": message, "stream": True, "session_id": "stuck"})
     head = (
         f"POST /v2/agents/{agent}/chat HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {stage.secrets['key admin']}\r\n"

@@ -32,9 +32,9 @@ class Admission:
         self._under_way = 0
         self._bytes = 0
 
-    def tenant_room(self) -> float:
-        """How many requests a tenant may have under way at this moment."""
-        return self._fairness.room()
+    def tenant_pace(self) -> float:
+        """How many requests a second each tenant may begin at this moment; infinite with time to spare."""
+        return self._fairness.pace()
 
     def request(self, *, always: bool) -> Place:
         """A place for one request, to be left when it has been answered; `always` for those that are never refused.

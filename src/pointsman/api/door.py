@@ -62,7 +62,7 @@ class Door:
         self._idempotency = Idempotency(gateway.db, gateway.keyring)
         self._log = structlog.get_logger().bind()
         self._admission = Admission(gateway.settings.limits, gateway.metrics.shed)
-        gateway.metrics.watch_room(self._admission.tenant_room)
+        gateway.metrics.watch_tenant_pace(self._admission.tenant_pace)
         self._state = {SERVICES: gateway.services}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

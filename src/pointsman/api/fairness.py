@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 
 from pointsman.kit.problems import Kind, Problem
 
-_BEAT = 0.01  # seconds between two looks at how late the loop is
-_LATE = 0.003  # seconds of lateness from on which the loop counts as short of time
-_WEIGHT = 0.25  # of the newest look in the mean of all
-_LEAST = 4  # requests that a tenant always may have under way
-_SHRINKAGE = 0.9  # of the bound with each look that finds the loop late
-_GROWTH = 1.005  # with each that does not: quickly down, slowly up, or the bound would swing
+_BEAT = 0.01  # seconds between two looks at how busy the loop is
+_BUSY = 0.6  # part of its time that the loop works, from which on it counts as short of time: beyond it, waiting grows quickly
+_WEIGHT = 0.2  # of the newest look in the mean of all
+_LEAST = 0.5  # requests a beat that each tenant may always begin: who asks for less than 50 a second is never kept waiting
+_SHRINKAGE = 0.95  # of the pace with each look that finds the loop short of time
+_GROWTH = 1.005  # with each that does not: quickly down, slowly up, or the pace would swing
+_ENOUGH = 100.0  # requests a beat that no process gets through
 _ACTIVE = 1.0  # seconds since its last request for which a tenant counts as one that wants something
 _MOST_WAITING = 512  # requests of one tenant
 _LONGEST_WAIT = 10.0  # seconds
 
 
 class TenantBusy(Problem):
-    """The gateway is short of time, and this tenant has more requests under way than any other, or than one tenant may have at all.
+    """This tenant has as many requests under way as one tenant may have, or asks so fast that they would only wait for each other.
 
-    Others go first until it has fewer. Send fewer requests at the same time, and retry after the seconds in `Retry-After`; nothing was
-    done and nothing was counted. Operators add replicas, or change `POINTSMAN_LIMITS__TENANT_SHARE`.
+    Send fewer requests at the same time, and retry after the seconds in `Retry-After`; nothing was done and nothing was counted.
+    Operators add replicas, or change `POINTSMAN_LIMITS__TENANT_SHARE`.
     """
 
     kind = Kind.LIMITED
@@ -31,26 +34,30 @@ class TenantBusy(Problem):
 
 
 class Fairness:
-    """How many requests each tenant has under way, and how many it may have.
+    """How many requests each tenant has under way, of at most `most`, and how fast it may begin more.
 
-    With one tenant, or with time to spare, that is `most`. When the loop is late while several tenants want something, the bound
-    shrinks for all of them alike until it is not, which only the busiest feel; then it grows again. What is over the bound waits,
-    which costs nothing, and is refused only after some seconds or behind a queue that is full.
+    With one tenant, or with time to spare, as fast as it likes. When the loop is short of time while several tenants want something,
+    the pace falls for all of them alike until it is not, which only the busiest feel; then it rises again. What comes faster waits,
+    which costs nothing, and is refused only after some seconds or behind a queue that is full. The pace counts beginnings, since a
+    request that waits for a model takes no time from anybody.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._room = float(most)
+        self._pace = math.inf  # requests a beat that each tenant may begin
+        self._begun: dict[str, float] = {}  # requests in this beat
+        self._busiest = 0.0  # the mean of what the busiest tenant begins in a beat
+        self._credit: dict[str, float] = {}  # what each may still begin in this beat, while there is a pace
         self._under_way: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._asked_at: dict[str, float] = {}
-        self._lateness = 0.0
-        self._due = 0.0
+        self._work = 0.0  # the part of its time that the loop works
+        self._worked = self._looked_at = 0.0  # seconds of work until then, by the thread's own clock
         self._looking = False
 
-    def room(self) -> float:
-        """How many requests a tenant may have under way at this moment."""
-        return self._room
+    def pace(self) -> float:
+        """How many requests a second each tenant may begin at this moment; infinite with time to spare."""
+        return self._pace / _BEAT
 
     async def enter(self, tenant: str) -> None:
         """Take a place; `leave` gives it back. Raises TenantBusy."""
@@ -58,10 +65,12 @@ class Fairness:
         self._asked_at[tenant] = loop.time()
         if not self._looking:
             self._look_again(loop)
-        if self._under_way.get(tenant, 0) >= self._room:
+        if self._under_way.get(tenant, 0) >= self._most:
+            raise _busy()
+        if self._pace != math.inf and (tenant in self._waiting or self._credit.get(tenant, self._pace) < 1):
             await self._wait(tenant)
         else:
-            self._under_way[tenant] = self._under_way.get(tenant, 0) + 1
+            self._begin(tenant)
 
     def leave(self, tenant: str) -> None:
         """The request has been answered."""
@@ -70,13 +79,17 @@ class Fairness:
             self._under_way[tenant] = left
         else:
             del self._under_way[tenant]
-        self._let_in(tenant)
+
+    def _begin(self, tenant: str) -> None:
+        self._under_way[tenant] = self._under_way.get(tenant, 0) + 1
+        self._begun[tenant] = self._begun.get(tenant, 0) + 1
+        if self._pace != math.inf:
+            self._credit[tenant] = self._credit.get(tenant, self._pace) - 1
 
     async def _wait(self, tenant: str) -> None:
-        queue = self._waiting.get(tenant) or deque[asyncio.Future[None]]()
-        if self._room >= self._most or len(queue) >= _MOST_WAITING:
+        queue = self._waiting.setdefault(tenant, deque())
+        if len(queue) >= _MOST_WAITING:
             raise _busy()
-        self._waiting[tenant] = queue
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(place)
         try:
@@ -96,38 +109,45 @@ class Fairness:
             place.cancel()
 
     def _let_in(self, tenant: str) -> None:
-        queue = self._waiting.get(tenant)
-        while queue and self._under_way.get(tenant, 0) < self._room:
+        """Whoever is let in has its place already when it wakes."""
+        queue = self._waiting[tenant]
+        while queue and self._credit.get(tenant, math.inf) >= 1 and self._under_way.get(tenant, 0) < self._most:
             place = queue.popleft()
             if not place.done():  # else it has given up
-                self._under_way[tenant] = self._under_way.get(tenant, 0) + 1
+                self._begin(tenant)
                 place.set_result(None)
-        if queue is not None and not queue:
+        if not queue:
             del self._waiting[tenant]
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._looking = True
-        self._due = loop.time() + _BEAT
-        loop.call_at(self._due, self._look, loop)
+        self._looking, self._looked_at, self._worked = True, loop.time(), time.thread_time()
+        loop.call_later(_BEAT, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        self._lateness += (max(0.0, now - self._due) - self._lateness) * _WEIGHT
+        self._work += ((time.thread_time() - self._worked) / (now - self._looked_at) - self._work) * _WEIGHT
+        self._busiest += (max(self._begun.values(), default=0.0) - self._busiest) * _WEIGHT
+        self._begun.clear()
         self._asked_at = {tenant: at for tenant, at in self._asked_at.items() if now - at < _ACTIVE or tenant in self._waiting}
-        self._room = self._fitting_room()
+        self._pace = self._fitting_pace()
+        self._credit = {} if self._pace == math.inf else {tenant: self._credited(tenant) for tenant in self._asked_at}
         for tenant in list(self._waiting):
             self._let_in(tenant)
-        if self._asked_at or self._room < self._most:
+        if self._asked_at or self._pace != math.inf:
             self._look_again(loop)
         else:
-            self._looking, self._lateness = False, 0.0
+            self._looking, self._work = False, 0.0
 
-    def _fitting_room(self) -> float:
+    def _credited(self, tenant: str) -> float:
+        """What is not used in one beat is not saved for later, but parts of a request add up."""
+        return min(self._credit.get(tenant, 0.0) + self._pace, max(self._pace, 1.0))
+
+    def _fitting_pace(self) -> float:
         if len(self._asked_at) <= 1:  # there is nobody to be fair to
-            return self._most
-        if self._lateness > _LATE:
-            return max(_LEAST, min(self._room, max(self._under_way.values(), default=0)) * _SHRINKAGE)
-        return min(self._most, self._room * _GROWTH)
+            return math.inf
+        if self._work > _BUSY:
+            return max(_LEAST, min(self._pace, self._busiest) * _SHRINKAGE)
+        return math.inf if self._pace > _ENOUGH else self._pace * _GROWTH
 
 
 def _busy() -> TenantBusy:

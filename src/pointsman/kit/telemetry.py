@@ -83,13 +83,8 @@ class Metrics:
         self._pool_used = _Children(Gauge("pointsman_db_connections_used", "Connections in use.", ("pool",), registry=registry), most=10)
         self._pool_open = _Children(Gauge("pointsman_db_connections_open", "Connections open.", ("pool",), registry=registry), most=10)
         self._tasks = Gauge("pointsman_tasks", "asyncio tasks of this process, its own loops among them.", registry=registry)
-        self._tenant_room = Gauge(
-            "pointsman_http_tenant_room",
-            "Requests that one tenant may have under way; less while the process is short of time.",
-            registry=registry,
-        )
-        self._expired = _Children(
-            Counter("pointsman_retention_rows", "Rows deleted because they were out of date.", ("kind",), registry=registry), most=20
+        self._tenant_pace = Gauge(
+            "pointsman_http_tenant_pace", "Requests a second that each tenant may begin; infinite with time to spare.", registry=registry
         )
         self._ids_used = Gauge(
             "pointsman_token_usage_ids_used_ratio", "Part of the INTEGER ids of token_usage that is used up.", registry=registry
@@ -144,9 +139,9 @@ class Metrics:
         """Ask for the number of asyncio tasks whenever the metrics are read: what grows without load is a leak."""
         self._tasks.set_function(lambda: float(tasks()))
 
-    def watch_room(self, room: Callable[[], float]) -> None:
-        """Ask for the requests that one tenant may have under way."""
-        self._tenant_room.set_function(room)
+    def watch_tenant_pace(self, pace: Callable[[], float]) -> None:
+        """Ask for the requests a second that each tenant may begin."""
+        self._tenant_pace.set_function(pace)
 
     def rows_expired(self, kind: str, rows: int) -> None:
         """Rows that retention has deleted."""

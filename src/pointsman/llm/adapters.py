@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import cast
 
+from pointsman.kit.lasting import keep_what_is_there
 from pointsman.llm.bulkhead import Bulkhead
 from pointsman.llm.names import Provider
 from pointsman.llm.providers.port import Adapter
@@ -50,6 +51,7 @@ class Adapters:
         async with self._opening.setdefault(provider.name, asyncio.Lock()):
             if provider.name not in self._adapters:
                 self._adapters[provider.name] = await asyncio.to_thread(_open, provider)
+                keep_what_is_there()
         return self._adapters[provider.name]
 
     async def aclose(self) -> None:
