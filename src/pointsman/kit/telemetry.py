@@ -86,6 +86,9 @@ class Metrics:
         self._tenant_pace = Gauge(
             "pointsman_http_tenant_pace", "Requests a second that each tenant may begin; infinite with time to spare.", registry=registry
         )
+        self._expired = _Children(
+            Counter("pointsman_retention_rows", "Rows deleted because they were out of date.", ("kind",), registry=registry), most=20
+        )
         self._ids_used = Gauge(
             "pointsman_token_usage_ids_used_ratio", "Part of the INTEGER ids of token_usage that is used up.", registry=registry
         )
