@@ -90,11 +90,14 @@ async def test_a_cancelled_stream_ends_at_once_and_its_tokens_are_estimated(scen
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
-async def test_a_waiting_client_is_told_that_its_run_was_cancelled(caller: Caller, elsewhere: Caller, where: str) -> None:
+async def test_a_waiting_client_is_told_that_its_run_was_cancelled(scene: Scene, caller: Caller, elsewhere: Caller, where: str) -> None:
     agent, session = await caller.agent(), unique("session")
-    waiting = asyncio.create_task(caller.chat(agent, "[[ttft=30000]]", session_id=session))
+    waiting = asyncio.create_task(caller.chat(agent, f"{session} [[ttft=30000]]", session_id=session))
     other = caller if where == "here" else elsewhere
     run_id = await running_in(caller, session)
+    async with asyncio.timeout(20):
+        while not scene.asked(session):  # else it may be cancelled before anybody was asked, and have cost nothing
+            await asyncio.sleep(0.01)
     run = await other.post(f"/v2/runs/{run_id}/cancel", {})
     assert run["status"] == "cancelled"
     answer = await waiting

@@ -24,7 +24,7 @@ from tests.faults.stage import Stage
 
 STREAMS = 20
 PATIENCE = 60.0  # seconds in which a stream must have been read to its end
-AT_ONCE = 3  # gateways that are on their way to a failpoint
+AT_ONCE = 4  # gateways that are on their way to a failpoint
 SAMPLE = ("runs.open.in", "runs.model_step.after", "runs.end.in", "runs.end.after", "deltas.in", "idempotency.finish.before")
 
 

@@ -160,9 +160,18 @@ class Stage:
         return (await self.ask("POST", "/v2/agents", body))["id"]
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """A request of the program itself, which must be good and is not in the record."""
+        """A request of the program itself, which must be good and is not in the record; a question is put again if its replica dies."""
         headers = {"authorization": f"Bearer {self.secrets['key admin']}"}
-        response = await self.http.request(method, self.any_replica().url + path, json=body, headers=headers)
+        for _ in range(20):
+            try:
+                response = await self.http.request(method, self.any_replica().url + path, json=body, headers=headers)
+                break
+            except httpx.TransportError:
+                if method != "GET":
+                    raise
+                await asyncio.sleep(0.1)
+        else:
+            raise AssertionError(f"{method} {path}: no replica answered")
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 

@@ -10,7 +10,9 @@ from collections import deque
 from pointsman.kit.problems import Kind, Problem
 
 _BEAT = 0.01  # seconds between two looks at how busy the loop is
+_SELDOM = 0.1  # the same while only one tenant asks
 _BUSY = 0.6  # part of its time that the loop works, from which on it counts as short of time: beyond it, waiting grows quickly
+_LATE = 0.004  # seconds that it comes too late to a look, from which on it does too: then others have the processor
 _WEIGHT = 0.2  # of the newest look in the mean of all
 _LEAST = 0.5  # requests a beat that each tenant may always begin: who asks for less than 50 a second is never kept waiting
 _SHRINKAGE = 0.95  # of the pace with each look that finds the loop short of time
@@ -52,6 +54,7 @@ class Fairness:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._asked_at: dict[str, float] = {}
         self._work = 0.0  # the part of its time that the loop works
+        self._lateness = 0.0
         self._worked = self._looked_at = 0.0  # seconds of work until then, by the thread's own clock
         self._looking = False
 
@@ -121,33 +124,37 @@ class Fairness:
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
         self._looking, self._looked_at, self._worked = True, loop.time(), time.thread_time()
-        loop.call_later(_BEAT, self._look, loop)
+        loop.call_later(_BEAT if len(self._asked_at) > 1 else _SELDOM, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        self._work += ((time.thread_time() - self._worked) / (now - self._looked_at) - self._work) * _WEIGHT
-        self._busiest += (max(self._begun.values(), default=0.0) - self._busiest) * _WEIGHT
-        self._begun.clear()
         self._asked_at = {tenant: at for tenant, at in self._asked_at.items() if now - at < _ACTIVE or tenant in self._waiting}
-        self._pace = self._fitting_pace()
+        if len(self._asked_at) > 1:
+            self._set_pace(now)
+        else:  # there is nobody to be fair to
+            self._pace, self._work, self._lateness, self._busiest = math.inf, 0.0, 0.0, 0.0
+        self._begun.clear()
         self._credit = {} if self._pace == math.inf else {tenant: self._credited(tenant) for tenant in self._asked_at}
         for tenant in list(self._waiting):
             self._let_in(tenant)
-        if self._asked_at or self._pace != math.inf:
+        if self._asked_at:
             self._look_again(loop)
         else:
-            self._looking, self._work = False, 0.0
+            self._looking = False
+
+    def _set_pace(self, now: float) -> None:
+        elapsed = now - self._looked_at
+        self._work += ((time.thread_time() - self._worked) / elapsed - self._work) * _WEIGHT
+        self._lateness += (max(0.0, elapsed - _BEAT) - self._lateness) * _WEIGHT
+        self._busiest += (max(self._begun.values(), default=0.0) - self._busiest) * _WEIGHT
+        if self._work > _BUSY or self._lateness > _LATE:
+            self._pace = max(_LEAST, min(self._pace, self._busiest) * _SHRINKAGE)
+        else:
+            self._pace = math.inf if self._pace > _ENOUGH else self._pace * _GROWTH
 
     def _credited(self, tenant: str) -> float:
         """What is not used in one beat is not saved for later, but parts of a request add up."""
         return min(self._credit.get(tenant, 0.0) + self._pace, max(self._pace, 1.0))
-
-    def _fitting_pace(self) -> float:
-        if len(self._asked_at) <= 1:  # there is nobody to be fair to
-            return math.inf
-        if self._work > _BUSY:
-            return max(_LEAST, min(self._pace, self._busiest) * _SHRINKAGE)
-        return math.inf if self._pace > _ENOUGH else self._pace * _GROWTH
 
 
 def _busy() -> TenantBusy:
