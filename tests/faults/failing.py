@@ -17,7 +17,7 @@ import pointsman.api.app as edge
 from pointsman.kit import failpoints
 from pointsman.kit.db import connect
 
-PATIENCE = 45.0  # seconds in which work must have brought a gateway to its failpoint
+PATIENCE = 90.0  # seconds in which work must have brought a gateway to its failpoint
 RETURN = 60.0  # seconds in which a client must have had its answer elsewhere
 _RESCUES = ("runs.take_over", "runs.cut_off")  # passed by a replica that takes over what others left
 _SELDOM = ("runs.cut_off", "runs.reserve")

@@ -185,10 +185,13 @@ class Campaign:
         self._tally.cells[Cell(case.operation.label, principal.name, f"{response.status_code // 100}xx")] += 1
         if recorder is not None:
             recorder.record_response(case_id=case.id, response=response)
-        for finding in self._judged(request, response, headers, recorder):
-            self._keep(finding, request, response)
+        # A key that generated requests have revoked, with its whole tenant perhaps, is rightly refused.
+        was_gone = response.status_code == 401 and self._company.restore(principal)
+        if not was_gone:
+            for finding in self._judged(request, response, headers, recorder):
+                self._keep(finding, request, response)
         self._learn(case, response)
-        if response.status_code == 401 or self._tally.cases % _LOOKED_AT_EVERY == 0:
+        if self._tally.cases % _LOOKED_AT_EVERY == 0:
             self._company.restore(principal)
         if self._tally.cases % _LOOKED_AT_EVERY == 0:
             keep_useful(self._scene)

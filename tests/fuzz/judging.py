@@ -68,6 +68,8 @@ def excuse(failure: Failure, case: AnyCase, response: Response) -> str:
     code = told.get("code", "") if isinstance(told, dict) else ""
     if isinstance(failure, AcceptedNegativeData) and not case.headers.get("Last-Event-ID", "-").strip():
         return "an empty Last-Event-ID is that of a client that has seen no event"
+    if isinstance(failure, AcceptedNegativeData) and any(name.startswith("x-schemathesis-unknown") for name in case.headers):
+        return "HTTP lets clients send headers that nobody knows"
     if isinstance(failure, AcceptedNegativeData) and case.meta is not None:
         wrong = {mutation.parameter for mutation in getattr(case.meta.phase.data, "mutations", ())}
         if wrong & {"Authorization", "X-API-Key"}:
