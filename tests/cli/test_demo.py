@@ -21,6 +21,8 @@ def test_it_plays_to_its_end(cli: CommandLine, tmp_path: Path) -> None:
     assert "exactly the answer that was stored" in done.stdout
     assert "+- Delivery takes two to four working days; express" in done.stdout
     assert "request 4: 429" in done.stdout
+    assert "chat 1: answered" in done.stdout
+    assert "has used up the budget of tokens for the day, or too little is left" in done.stdout
     assert "TOTAL" in done.stdout
     assert "\x1b" not in done.stdout
     assert list(rooms.iterdir()) == []

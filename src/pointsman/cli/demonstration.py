@@ -25,6 +25,7 @@ _WORD_MS = 12  # about as fast as people read
 _SESSION = "dana-lid"
 _CUT_AFTER = 12  # deltas
 _ALLOWED = 3
+_BUDGET = 2500  # tokens, which a few answers use up
 
 
 def play(model: str | None, *, offline: bool) -> None:
@@ -53,6 +54,7 @@ class _Play:
         self._show_events(runs)
         self._edit_and_roll_back()
         self._limit_a_key()
+        self._use_up_a_budget()
         self._count()
 
     def _load(self) -> None:
@@ -136,6 +138,26 @@ class _Play:
                 except ProblemResponse as problem:
                     _tell(f"request {number}: {problem.status} {problem.title}, again in {problem.retry_after:.0f} s")
         self._client.keys.revoke(key["id"])
+
+    def _use_up_a_budget(self) -> None:
+        _scene(f"A user with {_BUDGET} tokens a day, of which each answer is reserved before the model is asked")
+        whose = {"subject_type": "user", "subject_id": "erik", "unit": "tokens", "period": "day", "amount": _BUDGET}
+        budget = self._client.budgets.create(whose)
+        body = {"message": "Hello!", "user_id": "erik", "variables": self._conversation["variables"]}
+        for number in count(1):
+            refusal = self._refusal_of(body)
+            left = self._client.budgets.read(budget["id"])["remaining"]
+            _tell(f"chat {number}: {refusal or f'answered; {left} tokens are left'}")
+            if refusal:
+                break
+
+    def _refusal_of(self, body: dict[str, Any]) -> str:
+        """Why a chat was not answered; empty where it was."""
+        try:
+            last = list(self._client.stream_chat("support", body))[-1]
+        except ProblemResponse as problem:
+            return f"{problem.status}: {problem.detail}"
+        return last.data["error"]["detail"] if last.name == "run.failed" else ""
 
     def _count(self) -> None:
         _scene("What it cost, and whether the log of changes is whole")
