@@ -73,7 +73,7 @@ async def perform(stage: Stage) -> Told:
         stage.record.fault("overload", began)
         await client.chat(agent, f"afterwards {number} [[n=3]]", expected="tok0 tok1 tok2 ")
     if not stage.options.sample:
-        await _stuck_reader(stage, client, agent, seen)
+        await _stuck_reader(stage, client, seen)
     return _told(stage, seen)
 
 
@@ -170,14 +170,15 @@ async def _stalled(stage: Stage, agent: str, *, uploads: int, size: int) -> Asyn
 # --- a reader that does not read
 
 
-async def _stuck_reader(stage: Stage, client: Client, agent: str, seen: Seen) -> None:
+async def _stuck_reader(stage: Stage, client: Client, seen: Seen) -> None:
     """Ask for a long stream, read a little, then nothing; the connection must be broken, and the rest be there to be had."""
     address = urlsplit(stage.alive()[0].url)
-    # Many small events: the system holds several megabytes for a connection before its sender notices.
-    message = "a stuck reader [[n=60000 itl=0.2]]"
+    # An event for each word: the system holds several megabytes for a connection before its sender notices.
+    talker = await stage.agent(model="scripted:echo")
+    message = "a stuck reader " + "x " * 100_000
     body = msgspec.json.encode({"message": message, "stream": True, "session_id": "stuck"})
     head = (
-        f"POST /v2/agents/{agent}/chat HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {stage.secrets['key admin']}\r\n"
+        f"POST /v2/agents/{talker}/chat HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {stage.secrets['key admin']}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with socket.socket() as line:

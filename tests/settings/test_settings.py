@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pydantic
 import pytest
 
@@ -36,6 +37,8 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "POINTSMAN_DATA_DIR": ("/srv/pointsman", Path("/srv/pointsman")),
     "POINTSMAN_HOST": ("0.0.0.0", "0.0.0.0"),
     "POINTSMAN_DATABASE__URL": (SECRET, SECRET),
+    "POINTSMAN_LIMITS__TENANT_SHARE": ("0.25", 0.25),
+    "POINTSMAN_FAILPOINTS": ('["runs.end.after:kill"]', ("runs.end.after:kill",)),
     "POINTSMAN_EGRESS__ALLOW": ('["10.0.0.0/8"]', ("10.0.0.0/8",)),
     "POINTSMAN_KEYRING__KEYS": (f'["{SECRET}"]', (SECRET,)),
     "POINTSMAN_LOG__LEVEL": ("debug", "debug"),
@@ -43,6 +46,8 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "POINTSMAN_PROVIDERS__<NAME>__BASE_URL": ("http://models:1", "http://models:1"),
     "POINTSMAN_PROVIDERS__<NAME>__CONTEXT_IMAGES": ("false", False),
     "POINTSMAN_PROVIDERS__<NAME>__CONTEXT_PDF": ("true", True),
+    "POINTSMAN_PROVIDERS__<NAME>__PROXY": ("http://proxy:3128", "http://proxy:3128"),
+    "POINTSMAN_PROVIDERS__<NAME>__CA_FILE": (certifi.where(), Path(certifi.where())),
     "POINTSMAN_RUNS__HEARTBEAT": ("1.5", timedelta(seconds=1.5)),
     "POINTSMAN_RUNS__DEAD_AFTER": ("9", timedelta(seconds=9)),
     "POINTSMAN_RETENTION__EVENTS": ("45d", timedelta(45)),
