@@ -46,7 +46,9 @@ async def test_words_and_steps_in_any_order_are_stored_once_and_in_order(db: Dat
         assert [event.seq for event in run.sent] == list(range(1, len(run.sent) + 1))
 
 
-async def test_whoever_was_presumed_dead_stores_nothing(db: Database, talk: Talk, owner: Connection) -> None:
+async def test_whoever_was_presumed_dead_stores_nothing_and_its_readers_go_on_elsewhere(
+    db: Database, talk: Talk, owner: Connection
+) -> None:
     async with replica(db) as here:
         ghost, living = await driven(talk, "one"), await driven(talk, "two")
         await owner.execute("UPDATE runs SET epoch = 2 WHERE id = $1", ghost.live.run_id)
@@ -56,6 +58,7 @@ async def test_whoever_was_presumed_dead_stores_nothing(db: Database, talk: Talk
         await here.writer.flush()
         assert len(await stored(owner, ghost.live.run_id)) == 1
         assert await stored(owner, living.live.run_id) == living.sent
+        assert (ghost.live.abandoned, living.live.abandoned) == (True, False)
         assert not await ghost.step()
         assert len(await stored(owner, ghost.live.run_id)) == 1
 

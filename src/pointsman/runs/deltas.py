@@ -16,13 +16,18 @@ from pointsman.kit.group_commit import GroupCommit
 from pointsman.runs.events import Event, pack
 from pointsman.runs.live import LiveRun, LiveRuns
 
-# A replica that was presumed dead stores nothing: its epoch is no longer the run's.
+# A replica that was presumed dead stores nothing: its epoch is no longer the run's. Which runs are still its own comes back.
 _INSERT = """
-INSERT INTO run_events (run_id, seq, last_seq, data)
-SELECT d.run_id, d.seq, d.last_seq, d.data::json
-FROM unnest($1::varchar[], $2::int[], $3::int[], $4::int[], $5::text[]) AS d (run_id, epoch, seq, last_seq, data)
-JOIN runs r ON r.id = d.run_id AND r.epoch = d.epoch
-ON CONFLICT DO NOTHING
+WITH asked AS (
+    SELECT * FROM unnest($1::varchar[], $2::int[], $3::int[], $4::int[], $5::text[]) AS d (run_id, epoch, seq, last_seq, data)
+), held AS (
+    SELECT r.id FROM asked d JOIN runs r ON r.id = d.run_id AND r.epoch = d.epoch
+), stored AS (
+    INSERT INTO run_events (run_id, seq, last_seq, data)
+    SELECT d.run_id, d.seq, d.last_seq, d.data::json FROM asked d JOIN held h ON h.id = d.run_id
+    ON CONFLICT DO NOTHING
+)
+SELECT id FROM held
 """
 
 _STORING = failpoints.declare("deltas", "Deltas that readers have seen already are stored, for all streams of the process at once.")
@@ -41,7 +46,7 @@ class DeltaWriter:
         self._written = written
         self._flushing = asyncio.Lock()
         self._interval = interval.total_seconds()
-        self._commits: GroupCommit[_Rows, None] = GroupCommit(db, _write, name="deltas", failpoint=lambda _: _STORING)
+        self._commits: GroupCommit[_Rows, frozenset[str]] = GroupCommit(db, _write, name="deltas", failpoint=lambda _: _STORING)
 
     async def run(self) -> None:
         """Write whenever something was emitted, at most once an interval, until cancelled."""
@@ -67,10 +72,12 @@ class DeltaWriter:
             run.flushing = flushed
         began = time.monotonic()
         try:
-            await self._commits.commit(rows)
+            held = await self._commits.commit(rows)
             self._written(len(rows), time.monotonic() - began)
             for run, events in rows:
                 run.stored(events[-1].seq)
+                if run.run_id not in held:  # readers go on with its new owner now, not when this process records its next step
+                    run.abandon()
         except asyncpg.PostgresError as error:
             # A server that is full or read-only for a while: readers have the events already, so they are only first in line again.
             log.warning("deltas.not_stored", runs=len(rows), error=type(error).__name__)
@@ -82,9 +89,9 @@ class DeltaWriter:
                 run.flushing = None
 
 
-async def _write(connection: Connection, ops: Sequence[_Rows]) -> list[None]:
+async def _write(connection: Connection, ops: Sequence[_Rows]) -> list[frozenset[str]]:
     rows = [row for op in ops for row in op]
-    await connection.execute(
+    held = await connection.fetch(
         _INSERT,
         [run.run_id for run, _ in rows],
         [run.epoch for run, _ in rows],
@@ -92,4 +99,4 @@ async def _write(connection: Connection, ops: Sequence[_Rows]) -> list[None]:
         [events[-1].seq for _, events in rows],
         [pack(events) for _, events in rows],
     )
-    return [None] * len(ops)
+    return [frozenset(row["id"] for row in held)] * len(ops)
