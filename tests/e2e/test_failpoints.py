@@ -57,7 +57,8 @@ async def do_ordinary_work(caller: Caller, dsn: str) -> None:
     await caller.chat(
         agent, "[[tool=current_time]]", headers={"idempotency-key": unique("key"), "authorization": f"Bearer {made['api_key']}"}
     )
-    async with caller.stream(agent, "[[n=900 itl=1]]") as reader:  # longer than one block of event ids
+    talker = await caller.agent(model="scripted:echo")  # each of its words is an event, however they arrive
+    async with caller.stream(talker, "word " * 1500) as reader:  # longer than one block of event ids
         await reader.rest()
     async with caller.stream(agent, "[[n=500 itl=20]]") as reader:
         await reader.until("message.delta")
