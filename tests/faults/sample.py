@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-# Each takes well under a minute with `--sample`; together they stay under three.
+# Each takes about a minute at most with `--sample`; together they take about five.
 PROGRAMS = ("kills", "bill", "limits", "budget", "idempotency", "database", "served", "sessions", "soak", "secrets", "overload")
 
 

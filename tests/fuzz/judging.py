@@ -92,7 +92,7 @@ def _why_rejected(code: str, told: Any, case: AnyCase) -> str:
 
 
 def _beyond_schema(where: str, pointer: str) -> str:
-    return next((reason for pattern, reason in _PLACES if re.fullmatch(pattern, f"{where} {pointer}")), "")
+    return next((reason for pattern, reason in _PLACES if re.fullmatch(pattern, f"{where} {pointer}", re.DOTALL)), "")
 
 
 _RULES_BEYOND_SCHEMA: dict[str, str] = {
@@ -102,6 +102,7 @@ _RULES_BEYOND_SCHEMA: dict[str, str] = {
     "model-unknown": "a model is named by its provider, and exists",
     "model-setting-unsupported": "a model takes the settings that its provider has",
     "model-attachment-refused": "a model takes the files that its provider takes",
+    "egress-refused": "an attachment's address is one of the public network",
     "budget-exhausted": "a budget that another request made",
     "budget-unpriced": "a budget in dollars needs a model with a price",
     "idempotency-key-reused": "the same key came with another body before",
