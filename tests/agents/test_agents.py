@@ -142,7 +142,8 @@ async def test_a_number_that_json_cannot_hold_is_refused(api: httpx.AsyncClient)
     [
         ({"skills": []}, "/config/skills"),
         ({"knowledge": {"collections": []}}, "/config/knowledge"),
-        ({"worker_config": {}}, "/config/worker_config"),
+        ({"worker_config": {"hooks": [{"event": "start", "hook_type": "http", "command_or_url": "x"}]}}, "/config/worker_config/hooks"),
+        ({"worker_config": {"mcp_servers": [{"name": "m", "type": "http", "url": "x"}]}}, "/config/worker_config/mcp_servers"),
         ({"tools": [{"type": "mcp", "name": "x"}]}, "/config/tools/0/type"),
         ({"tools": [{"type": "builtin", "name": "http_fetch"}]}, "/config/tools/0/name"),
     ],
@@ -153,6 +154,16 @@ async def test_what_nothing_would_act_on_is_refused_and_not_stored(api: httpx.As
     agent = await made(api)
     problem(await api.patch("/v2/agents/helper", json={"config": field}), 422, "not-supported-yet")
     assert (await api.get("/v2/agents/helper")).json() == agent
+
+
+async def test_what_an_agent_may_do_is_read_back_with_its_defaults(api: httpx.AsyncClient) -> None:
+    asked = {"permissions": {"ask": ["memory(forget *)"]}, "allowed_tools": ["memory"]}
+    agent = await made(api, config=CONFIG | {"worker_config": asked})
+    kept = agent["config"]["worker_config"]
+    assert kept["permissions"] == {"allow": [], "deny": [], "ask": ["memory(forget *)"]}
+    assert (kept["allowed_tools"], kept["worker_pool"]) == (["memory"], "linux_worker_pool")
+    refused = problem(await api.patch("/v2/agents/helper", json={"config": {"worker_config": {"permissons": {}}}}), 422, "invalid-request")
+    assert refused["errors"][0]["pointer"] == "/config/worker_config/permissons"
 
 
 async def test_a_model_is_checked_and_the_problem_says_where(api: httpx.AsyncClient) -> None:

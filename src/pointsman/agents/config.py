@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pointsman.agents.output_schema import checked_schema
 from pointsman.agents.ports import ModelChecks
+from pointsman.jobs.worker_config import WorkerConfig
 from pointsman.kit.problems import FieldError, NotSupportedYet, Problem
 from pointsman.llm.options import ModelSettings
 from pointsman.llm.script import Script
@@ -20,7 +21,8 @@ from pointsman.web.wire import Body
 
 SCRIPTED = "scripted:"
 ECHO = "scripted:echo"
-_LATER = {"skills": "Skills come", "knowledge": "Knowledge comes", "worker_config": "Workers come"}
+_LATER = {"skills": "Skills come", "knowledge": "Knowledge comes"}
+_LATER_WORKER = {"mcp_servers": "MCP servers come", "hooks": "Hooks come"}
 
 Flag = Annotated[bool, Field(strict=True)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -46,6 +48,10 @@ class AgentConfig(Body):
         default=None, description="JSON Schema of an object that every answer must be."
     )
     script: Script | None = Field(default=None, description="What a `scripted:` model answers.")
+    worker_config: WorkerConfig | None = Field(
+        default=None,
+        description="What it may do: its tools in a chat are held to `permissions` and `allowed_tools`, its jobs to all of it.",
+    )
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -101,12 +107,20 @@ def refuse_later_config(raw: Any) -> None:
     if not isinstance(raw, dict):
         return
     config = cast("dict[str, Any]", raw)
-    errors = tuple(FieldError(f"/config/{name}", f"{what} with a later release.") for name, what in _LATER.items() if name in config)
+    errors = _later(config)
     if errors:
         raise NotSupportedYet(
             "The config has fields that nothing would act on yet.", hint="Remove the fields that errors[] names.", errors=errors
         )
     refuse_later_tools(config.get("tools"), "/config/tools")
+
+
+def _later(config: dict[str, Any]) -> tuple[FieldError, ...]:
+    found = [(f"/config/{name}", what) for name, what in _LATER.items() if name in config]
+    worker: Any = config.get("worker_config")
+    if isinstance(worker, dict):
+        found += [(f"/config/worker_config/{name}", what) for name, what in _LATER_WORKER.items() if worker.get(name)]  # pyright: ignore[reportUnknownMemberType]
+    return tuple(FieldError(pointer, f"{what} with a later release.") for pointer, what in found)
 
 
 async def check_models(config: AgentConfig, checks: ModelChecks) -> None:

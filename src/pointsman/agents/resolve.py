@@ -34,6 +34,7 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_max_steps: int = 10
     output_schema: dict[str, Any] | None = None
     script: dict[str, Any] | None = None
+    worker_config: dict[str, Any] | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
