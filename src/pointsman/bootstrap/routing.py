@@ -1,0 +1,39 @@
+"""Every route of the product; a slice with new ones adds its own line."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.routing import BaseRoute
+
+from pointsman.access import routes as access_routes
+from pointsman.agents import routes as agent_routes
+from pointsman.audit import routes as audit_routes
+from pointsman.budgets import routes as budget_routes
+from pointsman.chat import routes as chat_routes
+from pointsman.erasure import routes as erasure_routes
+from pointsman.llm import routes as model_routes
+from pointsman.prompts import routes as prompt_routes
+from pointsman.runs import routes as run_routes
+from pointsman.sessions import routes as session_routes
+from pointsman.tools import routes as tool_routes
+from pointsman.usage import routes as usage_routes
+
+
+def routers() -> list[APIRouter | BaseRoute]:
+    """All of them, in the order in which they are matched."""
+    return [
+        prompt_routes.router,
+        agent_routes.router,
+        *chat_routes.routes,
+        run_routes.router,
+        *run_routes.routes,
+        session_routes.router,
+        usage_routes.router,
+        budget_routes.router,
+        access_routes.router,
+        audit_routes.router,
+        model_routes.router,
+        tool_routes.router,
+        erasure_routes.router,
+        *erasure_routes.routes,
+    ]
