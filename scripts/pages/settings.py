@@ -32,6 +32,10 @@ PROVIDERS = """
 `<NAME>` is `OPENAI`, `ANTHROPIC` or `GOOGLE`, or any name of your own: with `POINTSMAN_PROVIDERS__LOCAL__BASE_URL` set, `local:` models are
 those of the OpenAI-compatible server at that address.
 """
+SECRETS = """
+The configs of execution targets and engines hold no secret; they name one of these. With `POINTSMAN_SECRETS__DEPLOY_KEY` set,
+`{"secret": "deploy_key"}` is its value. A value may have several lines, such as a private key.
+"""
 
 
 def pages() -> dict[str, str]:
@@ -46,6 +50,9 @@ def pages() -> dict[str, str]:
         table(HEAD, [row for field in aliased() for row in rows(*field)]),
         PROVIDERS,
         table(HEAD, [row for name, field in provider_fields() for row in rows(f"{PREFIX}PROVIDERS__<NAME>__{name.upper()}", field)]),
+        "## Secrets of targets and engines",
+        SECRETS,
+        table(HEAD, [(code(f"{PREFIX}SECRETS__<NAME>"), "secret", "none", Settings.model_fields["secrets"].description or "")]),
         "## The command line",
         CLIENT,
     )
@@ -59,7 +66,7 @@ def pages() -> dict[str, str]:
 def plain() -> Iterator[tuple[str, FieldInfo]]:
     """Fields of the top level that are neither sections nor a provider's usual names."""
     for name, field in Settings.model_fields.items():
-        if field.validation_alias is None and name != "providers" and section_of(field) is None:
+        if field.validation_alias is None and name not in {"providers", "secrets"} and section_of(field) is None:
             yield f"{PREFIX}{name.upper()}", field
 
 

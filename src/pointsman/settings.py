@@ -249,6 +249,10 @@ class Settings(BaseSettings):
         default_factory=dict[str, ProviderSettings],
         description="Limits of the built-in providers (openai, anthropic, google) and named OpenAI-compatible providers.",
     )
+    secrets: dict[str, SecretStr] = Field(
+        default_factory=dict[str, SecretStr],
+        description='A secret that targets and engines name by reference: `{"secret": "<name>"}`, in lower case.',
+    )
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY", description="Key for `openai:` models.")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL", description="Base URL for `openai:` models.")
     anthropic_api_key: SecretStr | None = Field(
@@ -292,7 +296,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def variable_names() -> dict[str, str]:
-    """Every setting's variable and description; a provider's stand under the name `<NAME>`."""
+    """Every setting's variable and description; a provider's and a secret's stand under the name `<NAME>`."""
     names: dict[str, str] = {}
     for name, field in Settings.model_fields.items():
         alias = field.validation_alias
@@ -302,6 +306,8 @@ def variable_names() -> dict[str, str]:
             names[alias] = field.description or ""
         elif name == "providers":
             names.update(_section_names(f"{PREFIX}PROVIDERS__<NAME>__", ProviderSettings))
+        elif name == "secrets":
+            names[f"{PREFIX}SECRETS__<NAME>"] = field.description or ""
         elif isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
             names.update(_section_names(f"{PREFIX}{name.upper()}__", field.annotation))
         else:
@@ -327,9 +333,12 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
 
 
 def _generic(name: str) -> tuple[str, str]:
-    """A variable as `variable_names` has it, and the provider whose name it holds."""
-    found = re.match(rf"({PREFIX}PROVIDERS__)([^_]+(?:_[^_]+)*)(?=__)", name)
-    return (f"{found[1]}<NAME>{name[found.end() :]}", found[2]) if found else (name, "<NAME>")
+    """A variable as `variable_names` has it, and the provider or secret whose name it holds."""
+    found = re.match(rf"({PREFIX}PROVIDERS__)([^_]+(?:_[^_]+)*)(?=__)|({PREFIX}SECRETS?__)([^_]+(?:_[^_]+)*)$", name)
+    if found is None:
+        return name, "<NAME>"
+    head, chosen = (text for text in found.groups() if text is not None)
+    return f"{head}<NAME>{name[found.end() :]}", chosen
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

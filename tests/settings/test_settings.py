@@ -75,7 +75,7 @@ def path_of(name: str) -> list[str]:
 def value_at(settings: Any, path: list[str]) -> Any:
     value: Any = settings
     for key in path:
-        value = value[key] if isinstance(value, dict) else getattr(value, key)
+        value = value.get(key) if isinstance(value, dict) else getattr(value, key)
     return plain(value)
 
 
@@ -101,6 +101,7 @@ def sample_for(default: Any) -> tuple[str, Any]:
         ("POINTSMAN_RUNS__HARTBEAT", "POINTSMAN_RUNS__HEARTBEAT"),
         ("POINTSMAN_PROVIDERS__MY_LLM__BASEURL", "POINTSMAN_PROVIDERS__MY_LLM__BASE_URL"),
         ("POINTSMAN_PROVIDERS__S__FIRSTBYTE", "POINTSMAN_PROVIDERS__S__FIRST_BYTE"),
+        ("POINTSMAN_SECRET__DEPLOY_KEY", "POINTSMAN_SECRETS__DEPLOY_KEY"),
         ("POINTSMAN_OPENAI_API_KEY", "OPENAI_API_KEY"),
         ("pointsman_prot", "POINTSMAN_PORT"),
     ],
@@ -129,6 +130,12 @@ def test_a_named_provider_may_have_underscores_and_is_called_in_lower_case(given
     assert (provider.name, provider.base_url, model) == ("my_llm", "http://llm:8000/v1", "llama3:8b")
     assert provider.variable("first_byte") == "POINTSMAN_PROVIDERS__MY_LLM__FIRST_BYTE"
     assert provider.limits.first_byte == timedelta(seconds=5)
+
+
+def test_secrets_of_targets_are_named_in_lower_case_and_are_texts_whatever_they_look_like(given: Given) -> None:
+    settings = given(POINTSMAN_SECRETS__DEPLOY_KEY="-----BEGIN\nKEY-----\n", POINTSMAN_SECRETS__B='{"a": 1}', POINTSMAN_SECRETS__C="12")
+    held = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
+    assert held == {"deploy_key": "-----BEGIN\nKEY-----\n", "b": '{"a": 1}', "c": "12"}
 
 
 def test_a_mistyped_builtin_provider_does_not_lose_its_settings(given: Given) -> None:
@@ -249,6 +256,7 @@ def test_a_secret_is_never_shown(given: Given) -> None:
         OPENAI_API_KEY=SECRET,
         ANTHROPIC_API_KEY=SECRET,
         GOOGLE_API_KEY=SECRET,
+        POINTSMAN_SECRETS__MINE=SECRET,
     )
     shown = [repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump()), repr(settings.providers)]
     assert [SECRET in text for text in shown] == [False] * 5
