@@ -59,6 +59,24 @@ def test_an_agent_is_listed_shown_changed_and_deleted(scene: Scene, agent: str) 
     cli.run("agents", "show", "echo", expect=4)
 
 
+def test_a_team_is_made_staffed_shown_and_deleted(scene: Scene, agent: str) -> None:
+    cli = scene.cli
+    cli.run("agents", "create", "writer", "--model", "scripted:echo", "--template", "Write.")
+    cli.run("agents", "create", "critic", "--model", "scripted:echo", "--template", "Judge.")
+    cli.run("teams", "create", "news", "--leader", agent, "--member", "writer:prose")
+    assert "writer:prose" in cli.run("teams", "list", "--agent", "writer").stdout
+    assert "as critic" in cli.run("teams", "add", "news", "critic", "--role", "critic", "--order", "0").stderr
+    shown = json.loads(cli.run("teams", "show", "news", "--json").stdout)
+    assert [seat["agent_id"] for seat in shown["agents"]] == [agent, "critic", "writer"]
+    assert "critic" in cli.run("teams", "show", "news").stdout
+    assert "leads the team news" in cli.run("teams", "add", "news", "critic", "--role", "leader", expect=5).stderr
+    cli.run("teams", "remove", "news", "critic")
+    cli.run("teams", "edit", "news", "--mode", "supervisor", "--set", "description=For the news")
+    assert json.loads(cli.run("teams", "show", "news", "--json").stdout)["mode"] == "supervisor"
+    cli.run("teams", "delete", "news")
+    cli.run("teams", "show", "news", expect=4)
+
+
 def test_a_chat_prints_the_answer_alone_on_standard_output(scene: Scene, agent: str) -> None:
     done = scene.cli.run("chat", agent, "Hello", "--var", "company=Acme", "--session", "s-one", "--user", "dana")
     assert done.stdout == "One.\n"

@@ -66,6 +66,8 @@ ON CONFLICT (agent_id) DO UPDATE
    SET pinned_version = excluded.pinned_version, pinned_label = excluded.pinned_label, made_prompt = old.made_prompt OR excluded.made_prompt
 RETURNING {_BINDING}
 """
+# In one order, so that two who hold several cannot wait for each other.
+_HOLD = "SELECT id FROM agent_info WHERE id = ANY($1::varchar[]) AND is_active ORDER BY id FOR SHARE"
 _OTHERS_USE_PROMPT = "SELECT EXISTS (SELECT FROM agent_info WHERE prompt_service_id = $1 AND id <> $2 AND is_active)"
 
 
@@ -108,6 +110,11 @@ async def lock_agent(connection: Connection, agent_id: str) -> Agent | None:
     """The row, active or not, which nobody else changes until the transaction ends."""
     row = await connection.fetchrow(_LOCK, agent_id)
     return Agent.of(row) if row else None
+
+
+async def hold_agents(connection: Connection, agent_ids: Sequence[str]) -> set[str]:
+    """Those of them that are active, which nobody deletes until the transaction ends; others may hold them too."""
+    return {row["id"] for row in await connection.fetch(_HOLD, agent_ids)}
 
 
 async def find_agent(connection: Connection, agent_id: str) -> BoundAgent | None:

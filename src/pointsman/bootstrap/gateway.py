@@ -40,6 +40,7 @@ from pointsman.runs.replicas import Heartbeat, Rescue
 from pointsman.runs.service import RunService
 from pointsman.sessions.service import MemoryService, SessionService
 from pointsman.settings import Settings
+from pointsman.teams.service import TeamService
 from pointsman.usage import cost
 from pointsman.usage.service import UsageService
 from pointsman.web.streams import Flag
@@ -98,6 +99,7 @@ class Gateway:
             KeyService(db),
             PromptService(db, changed=catalogue.forget_prompt),
             agents,
+            TeamService(db),
             SessionService(db),
             MemoryService(db, require_agent=agents.require_agent),
             RunService(db, replay, self._rescue),

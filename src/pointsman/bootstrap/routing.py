@@ -15,6 +15,7 @@ from pointsman.llm import routes as model_routes
 from pointsman.prompts import routes as prompt_routes
 from pointsman.runs import routes as run_routes
 from pointsman.sessions import routes as session_routes
+from pointsman.teams import routes as team_routes
 from pointsman.tools import routes as tool_routes
 from pointsman.usage import routes as usage_routes
 
@@ -24,6 +25,7 @@ def routers() -> list[APIRouter | BaseRoute]:
     return [
         prompt_routes.router,
         agent_routes.router,
+        team_routes.router,
         *chat_routes.routes,
         run_routes.router,
         *run_routes.routes,

@@ -1,11 +1,11 @@
-"""Prompts, agents and models: what the operator describes."""
+"""Prompts, agents, teams and models: what the operator describes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pointsman.client.shapes import Agent, ModelProvider, Prompt, PromptDiff, PromptLabel, PromptText, PromptVersion
+from pointsman.client.shapes import Agent, ModelProvider, Prompt, PromptDiff, PromptLabel, PromptText, PromptVersion, Team, TeamMember
 from pointsman.client.transport import Transport
 
 
@@ -83,6 +83,49 @@ class Agents:
 
     def delete(self, agent_id: str) -> None:
         self._transport.call("DELETE", "v2", "agents", agent_id)
+
+
+class Teams:
+    """`/v2/teams`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(
+        self,
+        *,
+        mode: str | None = None,
+        agent_id: str | None = None,
+        q: str | None = None,
+        include_inactive: bool = False,
+        most: int | None = None,
+    ) -> Iterator[Team]:
+        """By id."""
+        query = {"mode": mode, "agent_id": agent_id, "q": q, "include_inactive": include_inactive}
+        return self._transport.pages("v2", "teams", query=query, most=most)
+
+    def create(self, body: Mapping[str, Any]) -> Team:
+        return self._transport.call("POST", "v2", "teams", body=body)
+
+    def read(self, team_id: str) -> Team:
+        return self._transport.call("GET", "v2", "teams", team_id)
+
+    def update(self, team_id: str, patch: Mapping[str, Any]) -> Team:
+        return self._transport.call("PATCH", "v2", "teams", team_id, body=patch)
+
+    def delete(self, team_id: str) -> None:
+        self._transport.call("DELETE", "v2", "teams", team_id)
+
+    def members(self, team_id: str) -> Iterator[TeamMember]:
+        """In their order."""
+        return self._transport.pages("v2", "teams", team_id, "members")
+
+    def put_member(self, team_id: str, agent_id: str, body: Mapping[str, Any]) -> TeamMember:
+        """Add an agent, or change its role and order."""
+        return self._transport.call("PUT", "v2", "teams", team_id, "members", agent_id, body=body)
+
+    def remove_member(self, team_id: str, agent_id: str) -> None:
+        self._transport.call("DELETE", "v2", "teams", team_id, "members", agent_id)
 
 
 class ModelCatalogue:

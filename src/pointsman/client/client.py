@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Self
 
-from pointsman.client.catalogue import Agents, ModelCatalogue, Prompts
+from pointsman.client.catalogue import Agents, ModelCatalogue, Prompts, Teams
 from pointsman.client.conversations import Memories, Runs, Sessions
 from pointsman.client.errors import GatewayUnreachable, ProblemResponse
 from pointsman.client.leaving import Erasures, Leaving
@@ -26,6 +26,7 @@ class PointsmanClient:
         self._transport = Transport(base_url, api_key, timeout=timeout.total_seconds())
         self.prompts = Prompts(self._transport)
         self.agents = Agents(self._transport)
+        self.teams = Teams(self._transport)
         self.models = ModelCatalogue(self._transport)
         self.keys = Keys(self._transport)
         self.runs = Runs(self._transport)

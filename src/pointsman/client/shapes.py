@@ -72,6 +72,37 @@ class Agent(TypedDict):
     is_active: bool
 
 
+class TeamSeat(TypedDict):
+    """A membership, as the team lists it."""
+
+    agent_id: str
+    role: str | None
+    order_index: int
+
+
+class TeamMember(TeamSeat):
+    """A membership and its agent's name; `agent_is_active` is false once the agent was deleted."""
+
+    name: str
+    description: str | None
+    agent_is_active: bool
+    created_at: str
+
+
+class Team(TypedDict):
+    """A team and its members in order."""
+
+    id: str
+    name: str
+    description: str | None
+    version: str
+    mode: str
+    agents: list[TeamSeat]
+    created_at: str
+    updated_at: str
+    is_active: bool
+
+
 class Usage(TypedDict):
     """Tokens and cost of a run."""
 

@@ -1,1 +1,1 @@
-"""The tables of teams and their members."""
+"""Teams and their members."""
