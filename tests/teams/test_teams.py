@@ -131,7 +131,7 @@ async def test_there_is_one_live_membership_of_an_agent_in_a_team_and_the_past_o
         await api.delete("/v2/teams/desk/members/bob")
         await api.put("/v2/teams/desk/members/bob", json={"role": role})
     rows = await owner.fetch("SELECT role, is_active FROM team_agent WHERE team_id = 'desk' AND agent_id = 'bob' ORDER BY id")
-    assert [tuple(row) for row in rows] == [("writer", False), ("writer", False), ("critic", True)]
+    assert [(row["role"], row["is_active"]) for row in rows] == [("writer", False), ("writer", False), ("critic", True)]
 
 
 async def test_a_second_leader_is_refused_until_the_first_steps_down(api: httpx.AsyncClient) -> None:
@@ -224,7 +224,7 @@ async def test_each_change_is_in_the_audit_log_and_none_is_not(api: httpx.AsyncC
     await made(api)
     rows = await owner.fetch("SELECT action, object_id FROM audit_log WHERE object_type = 'team' ORDER BY id")
     actions = ["team.created", "team.updated", "team.updated", "team.updated", "team.deleted", "team.restored"]
-    assert [tuple(row) for row in rows] == [(action, "desk") for action in actions]
+    assert [(row["action"], row["object_id"]) for row in rows] == [(action, "desk") for action in actions]
 
 
 def _bob(role: str, order: int) -> list[dict[str, Any]]:
