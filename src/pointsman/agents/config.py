@@ -135,20 +135,6 @@ async def check_models(config: AgentConfig, checks: ModelChecks) -> None:
             raise
 
 
-def merge_patch(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """RFC 7396: objects merge, null removes, everything else replaces."""
-    merged = dict(target)
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            inner = merged.get(name)
-            merged[name] = merge_patch(cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}, cast("dict[str, Any]", value))
-        else:
-            merged[name] = value
-    return merged
-
-
 def _placed(config: AgentConfig) -> Iterator[tuple[str, str]]:
     yield "/config/model", config.model
     for index, model in enumerate(config.model_fallbacks):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pointsman.agents import binding, queries
-from pointsman.agents.config import check_models, merge_patch, parse_config
+from pointsman.agents.config import check_models, parse_config
 from pointsman.agents.errors import AgentExists, AgentNotFound
 from pointsman.agents.ports import ModelChecks
 from pointsman.agents.rows import Agent, BoundAgent
@@ -17,6 +17,7 @@ from pointsman.audit.service import record
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.group_read import GroupRead
 from pointsman.kit.ids import new_id
+from pointsman.kit.merge_patch import merge_patch
 from pointsman.kit.notify import notify
 from pointsman.kit.principal import Principal
 from pointsman.web.paging import Page, decode_cursor, page_of

@@ -25,3 +25,58 @@ class SandboxRefused(Problem):
     kind = Kind.CONFLICT
     code = "sandbox-refused"
     title = "The target does not allow this"
+
+
+class EngineNotFound(Problem):
+    """No active engine has this id. A deleted engine counts as absent.
+
+    `GET /v2/engines` lists the active ones. Creating an engine with the id of a deleted one brings it back, as it is then described.
+    """
+
+    kind = Kind.NOT_FOUND
+    code = "engine-not-found"
+    title = "There is no such engine"
+
+
+class EngineExists(Problem):
+    """An active engine already has this id. Names may repeat, ids may not.
+
+    Choose another id, leave it out to get a generated one, or change the existing engine with `PATCH /v2/engines/{id}`.
+    """
+
+    kind = Kind.CONFLICT
+    code = "engine-exists"
+    title = "An engine with this id exists"
+
+
+class TargetNotFound(Problem):
+    """No active target has this id. A deleted target counts as absent.
+
+    `GET /v2/targets` lists the active ones. Creating a target with the id of a deleted one brings it back, as it is then described.
+    """
+
+    kind = Kind.NOT_FOUND
+    code = "target-not-found"
+    title = "There is no such target"
+
+
+class TargetExists(Problem):
+    """An active target already has this id. Names may repeat, ids may not.
+
+    Choose another id, leave it out to get a generated one, or change the existing target with `PATCH /v2/targets/{id}`.
+    """
+
+    kind = Kind.CONFLICT
+    code = "target-exists"
+    title = "A target with this id exists"
+
+
+class OperatorOnly(Problem):
+    """Engines and targets are the operator's: they decide what work of every tenant may do, so a key of a tenant cannot change them.
+
+    Ask the operator of this gateway.
+    """
+
+    kind = Kind.FORBIDDEN
+    code = "operator-only"
+    title = "Only the operator changes this"
