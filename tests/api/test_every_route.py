@@ -39,11 +39,21 @@ BODIES: dict[str, Any] = {
     "POST /v2/keys": {"name": "new", "scopes": ["keys:write"]},
     "PATCH /v2/keys/{}": {"name": "renamed"},
     "POST /v2/keys/{}/rotate": {},
+    "POST /v2/engines": {"id": "new", "name": "New", "type": "direct_ops"},
+    "PATCH /v2/engines/{}": {"name": "Renamed"},
+    "POST /v2/targets": {"id": "new", "name": "New", "type": "local"},
+    "PATCH /v2/targets/{}": {"name": "Renamed"},
 }
 QUERIES = {"DELETE /v2/users/{}/data": "?without_export=true", "GET /v2/prompts/{}/diff": "?from=1&to=2"}
 # What belongs to a tenant; everything else with an id is the operator's catalogue, which all tenants share.
 OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/", "/v2/budgets/", "/v2/erasures/")
-OPERATORS_ONLY = {"GET /v2/audit/verify", "GET /v2/tenants/{}/export", "DELETE /v2/tenants/{}"}
+OPERATORS_ONLY = {
+    "GET /v2/audit/verify",
+    "GET /v2/tenants/{}/export",
+    "DELETE /v2/tenants/{}",
+    *(f"POST /v2/{noun}" for noun in ("engines", "targets")),
+    *(f"{method} /v2/{noun}/{{}}" for noun in ("engines", "targets") for method in ("PATCH", "DELETE")),
+}
 LISTS = ("/v2/runs", "/v2/sessions", "/v2/memories", "/v2/keys", "/v2/budgets", "/v2/audit", "/v2/usage")
 
 
@@ -112,6 +122,8 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         "erasures": erasure["id"],
         "users": "u2",
         "tenants": "nobody",
+        "engines": "direct_ops",
+        "targets": "local",
     }
 
 

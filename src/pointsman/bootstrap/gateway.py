@@ -14,6 +14,7 @@ from pointsman.agents.resolve import Catalogue
 from pointsman.agents.service import AgentService
 from pointsman.audit.chain import Sealer
 from pointsman.audit.service import AuditService
+from pointsman.bootstrap.execution import provide_execution
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
 from pointsman.budgets.metering import Budgets
@@ -22,6 +23,7 @@ from pointsman.chat.journal import Journal
 from pointsman.chat.service import ChatService
 from pointsman.erasure.erasing import erase_batch
 from pointsman.erasure.service import ErasureService
+from pointsman.execution.defaults import make_defaults
 from pointsman.kit.crypto import KeyRing
 from pointsman.kit.db import Database
 from pointsman.kit.egress import Egress
@@ -112,6 +114,7 @@ class Gateway:
             self.models,
             self._chat,
         )
+        provide_execution(self)
         self.services[Flag] = self.draining
         self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
         loop = asyncio.get_running_loop()
@@ -130,6 +133,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Set the loops going; returns when this replica is known to the others."""
+        await make_defaults(self.db)
         await asyncio.to_thread(self._heartbeat.start)
         for name, loop in (
             ("listener", self.listener.run),

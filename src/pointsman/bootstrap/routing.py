@@ -11,6 +11,7 @@ from pointsman.audit import routes as audit_routes
 from pointsman.budgets import routes as budget_routes
 from pointsman.chat import routes as chat_routes
 from pointsman.erasure import routes as erasure_routes
+from pointsman.execution import routes as execution_routes
 from pointsman.llm import routes as model_routes
 from pointsman.prompts import routes as prompt_routes
 from pointsman.runs import routes as run_routes
@@ -36,6 +37,7 @@ def routers() -> list[APIRouter | BaseRoute]:
         audit_routes.router,
         model_routes.router,
         tool_routes.router,
+        execution_routes.router,
         erasure_routes.router,
         *erasure_routes.routes,
     ]

@@ -25,6 +25,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "agents": "Agents: a prompt, a model and its settings.",
         "teams": "Teams: who leads, and who is in them.",
         "models": "Model providers and what each needs.",
+        "engines": "How work is done: commands, code agents, remote agents.",
+        "targets": "Where work runs, and whether it can.",
     },
     "Talk": {
         "chat": "Talk to an agent.",

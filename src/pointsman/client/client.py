@@ -9,6 +9,7 @@ from typing import Any, Self
 from pointsman.client.catalogue import Agents, ModelCatalogue, Prompts, Teams
 from pointsman.client.conversations import Memories, Runs, Sessions
 from pointsman.client.errors import GatewayUnreachable, ProblemResponse
+from pointsman.client.execution import Engines, Targets
 from pointsman.client.leaving import Erasures, Leaving
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.shapes import ChatAnswer
@@ -28,6 +29,8 @@ class PointsmanClient:
         self.agents = Agents(self._transport)
         self.teams = Teams(self._transport)
         self.models = ModelCatalogue(self._transport)
+        self.engines = Engines(self._transport)
+        self.targets = Targets(self._transport)
         self.keys = Keys(self._transport)
         self.runs = Runs(self._transport)
         self.sessions = Sessions(self._transport)

@@ -16,7 +16,7 @@ _HTTP = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 
 Url = Annotated[Plain, StringConstraints(pattern=_HTTP)]
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,254}$")]
-Folder = Annotated[str, StringConstraints(pattern=r"^/[^\0\n]{1,1023}$")]
+Folder = Annotated[str, StringConstraints(pattern=r"^/[^\x00\n]{1,1023}$")]
 
 
 class Capacity(Body):

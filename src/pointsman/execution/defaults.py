@@ -49,7 +49,7 @@ async def _make_target(connection: Connection) -> None:
         await record(connection, None, "target.created", "target", made.id, {"type": made.type})
 
 
-async def _make_engine(connection: Connection, kind: EngineType, name: str, description: str, default: bool) -> None:  # noqa: FBT001 - one row of the list above
+async def _make_engine(connection: Connection, kind: EngineType, name: str, description: str, default: bool) -> None:
     no_other = default and await queries.find_default_engine(connection) is None
     made = await queries.insert_engine(
         connection,

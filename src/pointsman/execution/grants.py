@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Literal, cast
 
 import pydantic
-from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, StringConstraints, field_validator
 
 from pointsman.jobs.worker_config import Pattern, Permissions
 from pointsman.kit.ids import ChosenId
@@ -55,7 +55,9 @@ _LONGEST_VALUE = 8192
 
 Secret = Annotated[SecretRef, BeforeValidator(_reference)]
 Plain = Annotated[str, StringConstraints(min_length=1, max_length=2048), pydantic.AfterValidator(_plain)]
-Value = Annotated[str | SecretRef, PlainValidator(_value)]
+Value = Annotated[
+    str | SecretRef, PlainValidator(_value), PlainSerializer(lambda value: value if isinstance(value, str) else {"secret": value.secret})
+]
 
 
 def _values(given: dict[str, str | SecretRef]) -> dict[str, str | SecretRef]:
@@ -81,7 +83,9 @@ Environment = Annotated[dict[str, Value], Field(max_length=64), pydantic.AfterVa
 class OperatorPolicy(Body):
     """What jobs may do here at most; an agent's `worker_config` and a job's own wishes can only tighten it."""
 
-    allow: list[Danger] | None = Field(default=None, description="The only dangerous permissions that jobs may have here; null: all that they ask for.")
+    allow: list[Danger] | None = Field(
+        default=None, description="The only dangerous permissions that jobs may have here; null: all that they ask for."
+    )
     allowed_tools: list[Pattern] | None = Field(default=None, max_length=256)
     allowed_commands: list[Pattern] | None = Field(default=None, max_length=256)
     permissions: Permissions = Field(default_factory=Permissions)

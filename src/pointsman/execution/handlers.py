@@ -63,7 +63,9 @@ class CommandAgent(_Handler):
     """A coding agent with a command line, run inside the sandbox."""
 
     handler: Literal["cli"]
-    argv: list[Plain] = Field(min_length=1, max_length=128, description="`{prompt}`, `{model}`, `{job_id}` and `{workspace}` are filled in.")
+    argv: list[Plain] = Field(
+        min_length=1, max_length=128, description="`{prompt}`, `{model}`, `{job_id}` and `{workspace}` are filled in."
+    )
     stdin: Literal["none", "prompt"] = "none"
     env: Environment = Field(default_factory=dict[str, Any])
     parser: Literal["text", "stream-json"] = "text"

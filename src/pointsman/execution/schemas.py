@@ -35,7 +35,9 @@ class EngineCreate(Body):
     provider: Provider = Field(default="anthropic", description="The model provider of a `code_agent` that names no model.")
     handler_config: Config = Field(default_factory=dict[str, JsonValue], description=_HANDLER)
     description: Description | None = None
-    is_default: bool = Field(default=False, strict=True, description="Used where a job names no engine; the former default is one no longer.")
+    is_default: bool = Field(
+        default=False, strict=True, description="Used where a job names no engine; the former default is one no longer."
+    )
 
 
 class EnginePatch(Body):
@@ -118,6 +120,4 @@ class TargetHealth(Read):
     @classmethod
     def of(cls, health: Health) -> TargetHealth:
         """Shape it."""
-        return cls(
-            status=health.status, latency_ms=round(health.latency_ms, 1), detail=health.detail, isolation=health.isolation
-        )
+        return cls(status=health.status, latency_ms=round(health.latency_ms, 1), detail=health.detail, isolation=health.isolation)

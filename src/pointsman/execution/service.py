@@ -42,7 +42,7 @@ class EngineService:
         """The new engine; a deleted one comes back as it is now described. Raises EngineExists, OperatorOnly, InvalidRequest."""
         _require_operator(principal)
         engine_id = body.id or new_id("eng")
-        values = body.model_dump(exclude={"id"}) | {"handler_config": self._checked(body.type, body.handler_config)}
+        values: dict[str, Any] = body.model_dump(exclude={"id"}) | {"handler_config": self._checked(body.type, body.handler_config)}
         async with self._db.transaction() as connection:
             await queries.lock_changes(connection)
             old = await queries.lock_engine(connection, engine_id)
@@ -142,7 +142,9 @@ class TargetService:
         """The new target; a deleted one comes back as it is now described. Raises TargetExists, OperatorOnly, InvalidRequest."""
         _require_operator(principal)
         target_id = body.id or new_id("tgt")
-        values = body.model_dump(exclude={"id"}) | {"connection_config": stored(read_connection(body.type, body.connection_config))}
+        values: dict[str, Any] = body.model_dump(exclude={"id"}) | {
+            "connection_config": stored(read_connection(body.type, body.connection_config))
+        }
         async with self._db.transaction() as connection:
             target, action = await queries.insert_target(connection, target_id, **values), "target.created"
             if target is None:

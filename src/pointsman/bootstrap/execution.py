@@ -1,0 +1,35 @@
+"""Wires engines and targets: their catalogue, what is there out of the box, and probes of targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pointsman.execution.ports import Health
+from pointsman.execution.rows import ExecutionTarget
+from pointsman.execution.runners import make_runner
+from pointsman.execution.service import EngineService, TargetService
+from pointsman.settings import Settings
+
+if TYPE_CHECKING:
+    from pointsman.bootstrap.gateway import Gateway
+
+
+def provide_execution(gateway: Gateway) -> None:
+    """Give the gateway the services of engines and targets."""
+
+    async def probe(target: ExecutionTarget) -> Health:
+        return await probe_target(target, gateway.settings)
+
+    gateway.provide(
+        EngineService(gateway.db, require_model=gateway.models.require),
+        TargetService(gateway.db, probe=probe),
+    )
+
+
+async def probe_target(target: ExecutionTarget, settings: Settings) -> Health:
+    """Open a runner of its own for the probe: what it sees is what a worker on this machine would see now."""
+    runner = make_runner(target, settings)
+    try:
+        return await runner.probe()
+    finally:
+        await runner.aclose()
