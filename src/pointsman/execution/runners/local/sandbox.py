@@ -1,0 +1,150 @@
+"""One sandbox on this host: a folder, a cgroup, and namespaces that each command gets afresh."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pointsman.execution.errors import SandboxRefused, TargetFailed
+from pointsman.execution.ports import Exited, OnOutput, SandboxSpec
+from pointsman.execution.runners.local.account import Account
+from pointsman.execution.runners.local.archives import pack, unpack
+from pointsman.execution.runners.local.cgroups import Group
+from pointsman.execution.runners.local.folders import Folder
+from pointsman.kit.confinement.order import WORKSPACE, Bind, Order
+from pointsman.kit.confinement.spawning import ConfinementFailed, ConfinementRefused, Ended, Spawner
+
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": WORKSPACE}
+_OPEN_FILES = 4096
+_MOST_TEMPORARY_MB = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """How commands are kept apart on this host: `isolation` is `namespaces`, `bubblewrap` or `none`."""
+
+    isolation: str
+    account: Account
+    bubblewrap: str | None = None
+
+
+class LocalSandbox:
+    """See `execution.ports.Sandbox`."""
+
+    def __init__(self, spec: SandboxSpec, folder: Folder, group: Group | None, confinement: Confinement, spawner: Spawner) -> None:
+        self._spec = spec
+        self._folder = folder
+        self._group = group
+        self._confinement = confinement
+        self._spawner = spawner
+        self._running: set[asyncio.Task[Ended]] = set()
+        self._closed = False
+
+    @property
+    def handle(self) -> str:
+        return self._spec.handle
+
+    @property
+    def container_id(self) -> str | None:
+        return None
+
+    @property
+    def host(self) -> str:
+        return socket.gethostname()
+
+    async def upload(self, archive: bytes) -> None:
+        """Unpack a tar into the workspace. Raises SandboxRefused for members outside it, links out of it, and devices."""
+        self._require_open()
+        account = self._confinement.account
+        await asyncio.to_thread(unpack, archive, str(self._folder.workspace), account.uid, account.gid)
+
+    async def download(self, paths: Sequence[str] = (".",), *, most: int = 64 * 2**20) -> bytes:
+        self._require_open()
+        return await asyncio.to_thread(pack, str(self._folder.workspace), paths, most)
+
+    async def exec(
+        self, argv: Sequence[str], *, on_output: OnOutput, cwd: str = ".", env: Mapping[str, str] | None = None, stdin: bytes = b""
+    ) -> Exited:
+        self._require_open()
+        order = self._order(argv, cwd, {**_ENVIRONMENT, **self._spec.env, **(env or {})})
+        kills = self._group.count_oom_kills() if self._group else 0
+        began = time.monotonic()
+        ended = await self._run(order, on_output, stdin)
+        took = int((time.monotonic() - began) * 1000)
+        oom = self._group.proof() if self._group and ended.code != 0 and self._group.count_oom_kills() > kills else None
+        return Exited(ended.code, None if ended.signal is None else signal.Signals(ended.signal).name, took, oom)
+
+    async def peak_memory_mb(self) -> int | None:
+        return self._group.peak_memory_mb() if self._group else None
+
+    async def close(self) -> None:
+        """End everything that runs in it and remove it. Repeatable. Raises TargetFailed."""
+        self._closed = True
+        for running in self._running:
+            running.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        await asyncio.to_thread(self._remove)
+
+    async def _run(self, order: Order, on_output: OnOutput, stdin: bytes) -> Ended:
+        def tell(descriptor: int, data: bytes) -> None:
+            on_output("stdout" if descriptor == 1 else "stderr", data)
+
+        running = asyncio.create_task(self._spawner.run(order, tell, stdin, self._folder.remember))
+        self._running.add(running)
+        try:
+            return await running
+        except (ConfinementRefused, ConfinementFailed) as error:
+            raise TargetFailed(f"The sandbox {self.handle} did not work: {error}.") from error
+        except asyncio.CancelledError:
+            if self._closed and running.cancelled():
+                raise TargetFailed(f"The sandbox {self.handle} was closed while a command ran.") from None
+            raise
+        finally:
+            self._running.discard(running)
+
+    def _remove(self) -> None:
+        if self._group is not None:
+            self._group.end()
+        self._folder.remove()
+
+    def _require_open(self) -> None:
+        if self._closed or not self._folder.workspace.is_dir():
+            raise TargetFailed(f"The sandbox {self.handle} is no longer there.")
+
+    def _order(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str]) -> Order:
+        require_runnable(argv, environment)
+        spec, account = self._spec, self._confinement.account
+        return Order(
+            argv=list(argv),
+            environment=dict(environment),
+            cwd=cwd,
+            workspace=str(self._folder.workspace),
+            stage=str(self._folder.stage),
+            uid=account.uid,
+            gid=account.gid,
+            binds=[Bind(mount.source, mount.path, writable=mount.writable) for mount in spec.mounts],
+            cgroups=[str(folder) for folder in self._group.folders] if self._group else [],
+            network=spec.network,
+            files_mb=spec.disk_mb,
+            open_files=_OPEN_FILES,
+            processes=0 if self._group and self._group.bounds_pids else spec.pids,
+            tmp_mb=max(1, min(_MOST_TEMPORARY_MB, spec.memory_mb // 2, spec.disk_mb)),
+            namespaces=self._confinement.isolation != "none",
+            bubblewrap=self._confinement.bubblewrap,
+        )
+
+
+def require_runnable(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Raises SandboxRefused for what no kernel takes, and for a name of ours in the environment."""
+    if not argv or not argv[0]:
+        raise SandboxRefused("A command needs a program.", hint='Name one: ["ls", "-l"].')
+    if any("\0" in word for word in (*argv, *environment, *environment.values())) or any("=" in name or not name for name in environment):
+        raise SandboxRefused("A command or its environment holds a NUL, or a name that is empty or has '='.")
+    ours = [name for name in environment if name.upper().startswith("POINTSMAN_")]
+    if ours:
+        raise SandboxRefused(f"{ours[0]} cannot be set in a sandbox: names that begin with POINTSMAN_ are the gateway's own.")
