@@ -60,7 +60,12 @@ async def test_an_unknown_model_is_refused_where_it_is_named(api: httpx.AsyncCli
         ("code_agent", {"max_step": 1}, "/handler_config/max_step", "Unknown field 'max_step'. Did you mean 'max_steps'?"),
         ("code_agent", {"handler": "client"}, "/handler_config/handler", "The handler of a code_agent is 'builtin' or 'cli'."),
         ("code_agent", {"handler": "cli"}, "/handler_config/argv", "Field 'argv' is required."),
-        ("code_agent", {"policy": {"alow": []}}, "/handler_config/policy/alow", "Unknown field 'alow'. Did you mean 'allow'?"),
+        (
+            "code_agent",
+            {"policy": {"dangerus": []}},
+            "/handler_config/policy/dangerus",
+            "Unknown field 'dangerus'. Did you mean 'dangerous'?",
+        ),
         ("custom", {}, "/handler_config", "Give either endpoint or entry_point."),
         (
             "custom",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 import pydantic
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, StringConstraints, field_validator
 
-from pointsman.jobs.worker_config import Pattern, Permissions
+from pointsman.jobs.worker_config import Pattern
 from pointsman.kit.ids import ChosenId
 from pointsman.kit.scrubbing import is_secret_name, scrub_text
 from pointsman.web.wire import Body
@@ -83,12 +83,13 @@ Environment = Annotated[dict[str, Value], Field(max_length=64), pydantic.AfterVa
 class OperatorPolicy(Body):
     """What jobs may do here at most; an agent's `worker_config` and a job's own wishes can only tighten it."""
 
-    allow: list[Danger] | None = Field(
-        default=None, description="The only dangerous permissions that jobs may have here; null: all that they ask for."
+    dangerous: list[Danger] | None = Field(
+        default=None, description="The only dangerous permissions that jobs may have here; null: those that they ask for."
     )
     allowed_tools: list[Pattern] | None = Field(default=None, max_length=256)
     allowed_commands: list[Pattern] | None = Field(default=None, max_length=256)
-    permissions: Permissions = Field(default_factory=Permissions)
+    deny: list[Pattern] = Field(default_factory=list[str], max_length=256, description="Added to every worker's `permissions.deny`.")
+    ask: list[Pattern] = Field(default_factory=list[str], max_length=256, description="Added to every worker's `permissions.ask`.")
     max_runtime_minutes: float | None = Field(default=None, gt=0, le=24 * 60)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from pointsman.execution.allowance import Allowance
 from pointsman.jobs.job_spec import JobSpec
 from pointsman.jobs.worker_config import WorkerConfig
 
@@ -216,7 +217,15 @@ class Work(Protocol):
     @property
     def spec(self) -> JobSpec: ...
     @property
-    def worker(self) -> WorkerConfig: ...
+    def worker(self) -> WorkerConfig:
+        """The worker's own config, with what operators deny and want to be asked for (`policy.tightened`)."""
+        ...
+
+    @property
+    def allowance(self) -> Allowance:
+        """What this attempt may do: the intersection that `policy.allow` made."""
+        ...
+
     @property
     def handler_config(self) -> dict[str, Any]:
         """The engine's."""
