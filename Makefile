@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 UV := .uv/bin/uv
 READY := $(VENV)/.ready
 DIST ?= -n 2
-# What `make test-system` installs on Debian as root: the tools with which tests start the database under other accounts.
-SYSTEM_PACKAGES := util-linux
+# What `make test-system` installs on Debian as root: what tests start the database under other accounts with, and real targets of work.
+SYSTEM_PACKAGES := util-linux docker.io openssh-server
 
 export UV_PYTHON_DOWNLOADS := never
 

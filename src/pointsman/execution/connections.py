@@ -41,6 +41,7 @@ class DockerConnection(Grants):
 
     image: Word
     host: Annotated[str, StringConstraints(pattern=r"^(unix:///[^\s]+|(tcp|https?)://[^\s@/]+)$")] = "unix:///var/run/docker.sock"
+    pull: bool = Field(default=False, strict=True, description="Whether an image that is not there is pulled.")
     api_version: Annotated[str, StringConstraints(pattern=r"^\d\.\d{1,3}$")] | None = Field(default=None, description="Unset: negotiated.")
     network_name: Word = Field(default="bridge", description="The network of jobs that may have one; the others have none.")
     user: Annotated[str, StringConstraints(pattern=r"^\d{1,10}:\d{1,10}$")] = "64123:64123"

@@ -1,0 +1,243 @@
+"""A container as a sandbox: commands by exec, one after the other, each ended with all that it started."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import secrets
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiodocker
+from aiodocker.containers import DockerContainer
+from aiodocker.execs import Exec
+
+from pointsman.execution.errors import TargetFailed
+from pointsman.execution.ports import Exited, OnOutput, OutOfMemory
+from pointsman.execution.runners.archives import gathered, inside, owned, single, too_large
+from pointsman.execution.runners.docker.container import WORKSPACE
+from pointsman.execution.runners.docker.counters import END_AND_COUNT, Counters
+from pointsman.execution.runners.docker.daemon import CONFLICT, NOT_FOUND, Daemon
+
+# The shell waits for the command and ends what it left behind, which would hold the output open. `exec` finds programs, never the
+# shell's own commands; what the shell itself has to say goes nowhere.
+_RUN = """cd -- "$1" || exit 126
+[ -z "$2" ] || { exec <"$2" && rm -f -- "$2"; }
+shift 2
+exec 3>&2 2>/dev/null
+(exec "$@") 2>&3 3>&-
+code=$?
+kill -9 -1
+exit $code"""
+_ENDING = 0.9  # seconds in which a command has to be gone, before its container goes
+
+
+class DockerSandbox:
+    """One container of one attempt."""
+
+    def __init__(self, daemon: Daemon, container: DockerContainer, *, handle: str, host: str, user: str) -> None:
+        """`user` is the UID:GID that commands run as."""
+        self._daemon = daemon
+        self._container = container
+        self._handle = handle
+        self._host = host
+        self._user = user
+        self._turn = asyncio.Lock()
+        self._counters = Counters(oom_kills=0)
+        self._dead = False
+        self._killed = False  # by us, because a command did not end otherwise
+
+    @property
+    def handle(self) -> str:
+        return self._handle
+
+    @property
+    def container_id(self) -> str | None:
+        return self._container.id
+
+    @property
+    def host(self) -> str:
+        return self._host
+
+    async def upload(self, archive: bytes) -> None:
+        uid, _, gid = self._user.partition(":")
+        await self._put(await asyncio.to_thread(owned, archive, uid=int(uid), gid=int(gid)))
+
+    async def download(self, paths: Sequence[str] = (".",), *, most: int = 64 * 2**20) -> bytes:
+        parts: list[tuple[str, bytes]] = []
+        left = most
+        for path in dict.fromkeys(inside(path) for path in paths):
+            part = await self._get(path, left)
+            if part is None:
+                raise too_large(most, paths)
+            left -= len(part[1])
+            parts.append(part)
+        return await asyncio.to_thread(gathered, [part for part in parts if part[1]])
+
+    async def exec(
+        self, argv: Sequence[str], *, on_output: OnOutput, cwd: str = ".", env: Mapping[str, str] | None = None, stdin: bytes = b""
+    ) -> Exited:
+        async with self._turn:
+            started = time.monotonic()
+            before = self._counters
+            command = ["/bin/sh", "-c", _RUN, "sh", inside(cwd), await self._offer(stdin), *argv]
+            try:
+                code = await self._run(command, on_output, env)
+            finally:
+                await self._end()
+            duration = int((time.monotonic() - started) * 1000)
+            return await self._exited(code, duration, before)
+
+    async def peak_memory_mb(self) -> int | None:
+        peak = self._counters.peak
+        return None if peak is None else -(-peak // 2**20)
+
+    async def close(self) -> None:
+        self._dead = True
+        await remove(self._daemon, self._container)
+
+    async def _exited(self, code: int | None, duration: int, before: Counters) -> Exited:
+        """What the command's end is worth. Raises TargetFailed where the container ended under it."""
+        if code == 0:
+            return Exited(0, None, duration)  # what was ended within it was its own business
+        oom = await self._look_at_the_dead() if self._dead else _evidence(before, self._counters)
+        name = _signal_of(code)
+        if oom is None and self._dead and (code is None or not self._killed):
+            raise TargetFailed("The container ended while a command ran in it.", hint="Somebody or something on its host stopped it.")
+        return Exited(None if name else code, name, duration, oom)
+
+    async def _run(self, command: list[str], on_output: OnOutput, env: Mapping[str, str] | None) -> int | None:
+        """The command's exit code; None where its container ended with it."""
+        try:
+            async with self._daemon.handle_errors("Docker did not start the command"):
+                execution = await self._container.exec(
+                    command, stdout=True, stderr=True, stdin=False, user=self._user, environment=dict(env or {}), workdir=WORKSPACE
+                )
+            async with self._daemon.handle_errors("Docker lost the command", seconds=None), execution.start(detach=False) as stream:
+                while (message := await stream.read_out()) is not None:
+                    on_output("stdout" if message.stream == 1 else "stderr", message.data)
+            return await self._code_of(execution)
+        except TargetFailed:
+            if await self._is_running():
+                raise
+            self._dead = True
+            return None
+
+    async def _code_of(self, execution: Exec) -> int:
+        """The end of the output and that of the process are told one after the other."""
+        async with self._daemon.handle_errors("Docker did not say how the command ended"):
+            while (seen := await execution.inspect())["Running"]:  # noqa: ASYNC110 - the daemon has no event for it
+                await asyncio.sleep(0.02)
+        return int(seen["ExitCode"])
+
+    async def _is_running(self) -> bool:
+        async with self._daemon.handle_errors("Docker did not say what became of the container"):
+            seen = await self._state()
+        return seen is not None and bool(seen["Running"])
+
+    async def _end(self) -> None:
+        """End everything of the command and read the counters; where that does not go quickly, the container goes."""
+        if self._dead:
+            return
+        try:
+            async with asyncio.timeout(_ENDING):
+                self._counters = await self._count()
+        except (TargetFailed, TimeoutError):
+            self._dead = True
+            self._killed = await self._kill()
+
+    async def _count(self) -> Counters:
+        told = bytearray()
+        async with self._daemon.handle_errors("Docker did not end the command"):
+            execution = await self._container.exec(["/bin/sh", "-c", END_AND_COUNT], stdout=True, stderr=True, stdin=False, user=self._user)
+            async with execution.start(detach=False) as stream:
+                while (message := await stream.read_out()) is not None:
+                    told += message.data
+            if (await execution.inspect())["ExitCode"] not in {0, None}:
+                raise TargetFailed("The container takes no command any more.")
+        return Counters.read(told.decode(errors="replace"))
+
+    async def _kill(self) -> bool:
+        """Whether it was this that ended the container."""
+        try:
+            async with self._daemon.handle_errors("Docker did not end the container", seconds=_ENDING):
+                await self._container.kill()
+        except TargetFailed:
+            return False
+        return True
+
+    async def _look_at_the_dead(self) -> OutOfMemory | None:
+        async with self._daemon.handle_errors("Docker did not say how the container ended"):
+            seen = await self._state()
+        if seen is None or not seen["OOMKilled"]:
+            return None
+        return OutOfMemory("docker.OOMKilled", f"The container ended with exit code {seen['ExitCode']}, and Docker says OOMKilled.")
+
+    async def _state(self) -> dict[str, Any] | None:
+        try:
+            seen = await self._container.show()  # pyright: ignore[reportUnknownMemberType] - the library's own arguments have no types
+            return seen["State"]
+        except aiodocker.DockerError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return None
+
+    async def _offer(self, stdin: bytes) -> str:
+        """A file that the command reads from, removed before it starts: not every connection to Docker can be closed halfway."""
+        if not stdin:
+            return ""
+        name = f".stdin-{secrets.token_hex(8)}"
+        await self.upload(single(name, stdin))
+        return f"{WORKSPACE}/{name}"
+
+    async def _put(self, archive: bytes) -> None:
+        async with self._daemon.handle_errors("Docker did not take the workspace", seconds=120):
+            await self._container.put_archive(WORKSPACE, io.BytesIO(archive))  # pyright: ignore[reportUnknownMemberType] - the library's own arguments have no types
+
+    async def _get(self, path: str, most: int) -> tuple[str, bytes] | None:
+        """The folder that the names of the tar begin in, and the tar: empty where there is no such path, None where it is too large."""
+        client = self._daemon.client()
+        url = f"{client.docker_host}/{client.api_version}/containers/{self._container.id}/archive"
+        found = bytearray()
+        async with (
+            self._daemon.handle_errors("Docker did not give the files", seconds=120),
+            client.session.get(url, params={"path": f"{WORKSPACE}/{path}"}) as response,
+        ):
+            if response.status == NOT_FOUND:
+                return ".", b""
+            if response.status >= 400:
+                raise aiodocker.DockerError(response.status, (await response.text())[:500])
+            async for piece in response.content.iter_any():
+                found += piece
+                if len(found) > most:
+                    return None
+        return path.rpartition("/")[0] or ".", bytes(found)
+
+
+async def remove(daemon: Daemon, container: DockerContainer) -> None:
+    """End a container and all in it; gone already, or going, is as good. Raises TargetFailed."""
+    async with daemon.handle_errors("Docker did not remove the container"):
+        try:
+            await container.delete(force=True, v=True)
+        except aiodocker.DockerError as error:
+            if error.status not in {NOT_FOUND, CONFLICT}:
+                raise
+
+
+def _evidence(before: Counters, after: Counters) -> OutOfMemory | None:
+    if after.oom_kills is None or after.oom_kills <= (before.oom_kills or 0):
+        return None
+    times = after.oom_kills - (before.oom_kills or 0)
+    return OutOfMemory("cgroup.oom_kill", f"The kernel ended {times} of the command's processes at the container's memory limit.")
+
+
+def _signal_of(code: int | None) -> str | None:
+    """Docker tells a signal as 128 and its number, as shells do; a command that exits with such a number cannot be told apart."""
+    if code is None:
+        return "SIGKILL"
+    try:
+        return signal.Signals(code - 128).name if code > 128 else None
+    except ValueError:
+        return None
