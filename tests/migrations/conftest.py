@@ -18,6 +18,7 @@ from pointsman.tables import METADATA
 _VALUES: dict[type, Any] = {
     str: "x",
     int: 1,
+    float: 1.5,
     bool: True,
     bytes: b"x",
     dict: {"x": 1},
@@ -43,6 +44,8 @@ _CHECKED = {
     "runs.kind": "chat",
     "runs.status": "running",
     "erasures.status": "completed",
+    "job_attempts.status": "completed",
+    "job_workspaces.kind": "in",
 }
 
 

@@ -31,7 +31,7 @@ UNION ALL
 SELECT 'index', tablename::text, indexname::text, indexdef FROM pg_indexes WHERE schemaname IN ('public', 'prompts')
 UNION ALL
 SELECT 'sequence', schemaname::text, sequencename::text, concat_ws(' ', data_type, start_value, min_value, max_value, increment_by, cycle)
-  FROM pg_sequences
+  FROM pg_sequences WHERE schemaname IN ('public', 'prompts')
 ORDER BY 1, 2, 3
 """
 

@@ -23,11 +23,12 @@ NARROWED = {
 }
 """Tables whose history must not change, also not by a defect of ours."""
 
-_SCHEMAS = ("public", "prompts")
+_QUEUE = "queue"  # its tables are PgQueuer's to declare
+_SCHEMAS = ("public", "prompts", _QUEUE)
 _OWN_SEQUENCES = """
 SELECT format('%I.%I', n.nspname, c.relname)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'S' AND pg_get_userbyid(c.relowner) = current_user AND n.nspname IN ('public', 'prompts')
+ WHERE c.relkind = 'S' AND pg_get_userbyid(c.relowner) = current_user AND n.nspname IN ('public', 'prompts', 'queue')
 """
 _MAY_BECOME = "SELECT coalesce((SELECT pg_has_role(oid, 'SET') FROM pg_roles WHERE rolname = $1), false)"
 _EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"
@@ -93,7 +94,8 @@ def _schemas(connection: SyncConnection) -> list[str]:
 
 
 def _present(connection: SyncConnection, tables: MetaData) -> list[str]:
-    """Those of our tables that are there, as the transaction's search path names them."""
+    """Those of our tables and the queue's that are there, as the transaction's search path names them."""
     found = connection.exec_driver_sql("SELECT schemaname || '.' || tablename FROM pg_tables").scalars().all()
     own = ["alembic_version", *(table.fullname for table in tables.sorted_tables)]
-    return [name for name in own if (name if "." in name else f"public.{name}") in found]
+    present = [name for name in own if (name if "." in name else f"public.{name}") in found]
+    return present + sorted(name for name in found if name.startswith(f"{_QUEUE}."))
