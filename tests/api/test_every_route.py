@@ -39,6 +39,7 @@ BODIES: dict[str, Any] = {
     "POST /v2/keys": {"name": "new", "scopes": ["keys:write"]},
     "PATCH /v2/keys/{}": {"name": "renamed"},
     "POST /v2/keys/{}/rotate": {},
+    "POST /v2/jobs": {"prompt": "Look around"},
     "POST /v2/engines": {"id": "new", "name": "New", "type": "direct_ops"},
     "PATCH /v2/engines/{}": {"name": "Renamed"},
     "POST /v2/targets": {"id": "new", "name": "New", "type": "local"},
@@ -46,7 +47,7 @@ BODIES: dict[str, Any] = {
 }
 QUERIES = {"DELETE /v2/users/{}/data": "?without_export=true", "GET /v2/prompts/{}/diff": "?from=1&to=2"}
 # What belongs to a tenant; everything else with an id is the operator's catalogue, which all tenants share.
-OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/", "/v2/budgets/", "/v2/erasures/")
+OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/", "/v2/budgets/", "/v2/erasures/", "/v2/jobs/")
 OPERATORS_ONLY = {
     "GET /v2/audit/verify",
     "GET /v2/tenants/{}/export",
@@ -54,7 +55,7 @@ OPERATORS_ONLY = {
     *(f"POST /v2/{noun}" for noun in ("engines", "targets")),
     *(f"{method} /v2/{noun}/{{}}" for noun in ("engines", "targets") for method in ("PATCH", "DELETE")),
 }
-LISTS = ("/v2/runs", "/v2/sessions", "/v2/memories", "/v2/keys", "/v2/budgets", "/v2/audit", "/v2/usage")
+LISTS = ("/v2/runs", "/v2/sessions", "/v2/memories", "/v2/keys", "/v2/budgets", "/v2/audit", "/v2/usage", "/v2/jobs")
 
 
 @dataclass
@@ -110,6 +111,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         memory = await _made(client, "/v2/memories", user_id="u1", agent_id="support", content="Likes tea.")
         key = await _made(client, "/v2/keys", name="a key of acme", scopes=["keys:write"])
         erasure = (await client.delete("/v2/users/u2/data?without_export=true")).json()
+        job = await _made(client, "/v2/jobs", prompt="Look around")
         budget = await _made(client, "/v2/budgets", subject_type="tenant", subject_id="acme", unit="tokens", period="day", amount=10**6)
     return {
         "prompts": "greeting",
@@ -120,6 +122,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         "keys": str(key["id"]),
         "budgets": budget["id"],
         "erasures": erasure["id"],
+        "jobs": job["id"],
         "users": "u2",
         "tenants": "nobody",
         "engines": "direct_ops",
@@ -129,7 +132,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
 
 async def _made(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
     answer = await client.post(path, json=body)
-    assert answer.status_code in {200, 201}, answer.text
+    assert answer.status_code in {200, 201, 202}, answer.text
     return answer.json()
 
 

@@ -15,6 +15,7 @@ from pointsman.agents.service import AgentService
 from pointsman.audit.chain import Sealer
 from pointsman.audit.service import AuditService
 from pointsman.bootstrap.execution import provide_execution
+from pointsman.bootstrap.jobs import provide_jobs
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
 from pointsman.budgets.metering import Budgets
@@ -115,6 +116,7 @@ class Gateway:
             self._chat,
         )
         provide_execution(self)
+        provide_jobs(self)
         self.services[Flag] = self.draining
         self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
         loop = asyncio.get_running_loop()

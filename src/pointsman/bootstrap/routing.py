@@ -12,6 +12,7 @@ from pointsman.budgets import routes as budget_routes
 from pointsman.chat import routes as chat_routes
 from pointsman.erasure import routes as erasure_routes
 from pointsman.execution import routes as execution_routes
+from pointsman.jobs import routes as job_routes
 from pointsman.llm import routes as model_routes
 from pointsman.prompts import routes as prompt_routes
 from pointsman.runs import routes as run_routes
@@ -30,6 +31,8 @@ def routers() -> list[APIRouter | BaseRoute]:
         *chat_routes.routes,
         run_routes.router,
         *run_routes.routes,
+        job_routes.router,
+        *job_routes.routes,
         session_routes.router,
         usage_routes.router,
         budget_routes.router,

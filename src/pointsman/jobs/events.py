@@ -11,7 +11,7 @@ from typing import Any
 
 from pointsman.kit.db import Connection
 from pointsman.runs import appending
-from pointsman.runs.events import Event, encode_json, pack, unpack
+from pointsman.runs.events import Event, Verbosity, encode_json, pack, unpack
 
 QUEUED = "job.queued"
 STARTED = "job.started"
@@ -47,6 +47,13 @@ def encode(job_id: uuid.UUID, run_id: str | None, seq: int, type_: str, payload:
     head = b'{"job_id":"%s",%s"seq":%d,"at":"%sZ"' % (str(job_id).encode(), run, seq, at.encode())
     body = encode_json(payload)
     return Event(seq, type_, head + (b"}" if body == b"{}" else b"," + body[1:]))
+
+
+def visible(event: Event, verbosity: Verbosity) -> bool:
+    """Whether a reader of a job's own log with this verbosity is shown the event."""
+    if verbosity == "result":
+        return event.seq == 1 or event.type == FINISHED
+    return verbosity == "full" or event.type != OUTPUT
 
 
 async def tell(connection: Connection, told: Sequence[Told]) -> None:

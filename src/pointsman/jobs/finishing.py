@@ -11,7 +11,7 @@ from pointsman.jobs.ending import supervise
 from pointsman.jobs.messages import message_of
 from pointsman.jobs.parking import wake
 from pointsman.jobs.queue.sending import enqueue
-from pointsman.jobs.rows import Finish, Transition
+from pointsman.jobs.rows import Claimed, Ending, Finish, Transition
 from pointsman.jobs.states import ENDED, require_edge
 from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Record
@@ -75,28 +75,39 @@ ON t.job_id = a.job_id AND t.epoch = a.epoch AND t.status = a.status
 
 def decide(finish: Finish) -> Transition:
     """What an end comes to, by the rules of retries and memory."""
-    attempt = finish.attempt
-    last = attempt.failures + 1 >= attempt.max_attempts
     match finish.ending:
-        case "done":
-            return Transition("completed", "completed")
-        case "failed":
-            return Transition("failed", "failed")
-        case "asks":
-            return Transition("awaiting_approval", "paused")
-        case "circuit_open":
-            return Transition("failed_circuit_open", "open")
-        case "handed_over":
-            return Transition("queued", "lost", delay=timedelta())
         case "ran_out":
-            larger = memory.larger(attempt.memory_mb, attempt.cap_mb)
-            if last or larger is None:
-                return Transition("oom", "oom", counts=True)
-            return Transition("queued", "oom", delay=timedelta(), memory_mb=larger, counts=True, retried=True)
+            return _after_running_out(finish.attempt)
         case "broke":
-            if last:
-                return Transition("failed", "failed", counts=True)
-            return Transition("queued", "failed", delay=back_off(attempt.failures), counts=True, retried=True)
+            return _after_a_failure(finish.attempt)
+        case _:
+            return _PLAIN[finish.ending]
+
+
+_PLAIN: dict[Ending, Transition] = {
+    "done": Transition("completed", "completed"),
+    "failed": Transition("failed", "failed"),
+    "asks": Transition("awaiting_approval", "paused"),
+    "circuit_open": Transition("failed_circuit_open", "open"),
+    "handed_over": Transition("queued", "lost", delay=timedelta()),
+}
+
+
+def _after_running_out(attempt: Claimed) -> Transition:
+    larger = memory.larger(attempt.memory_mb, attempt.cap_mb)
+    if larger is None or _is_last(attempt):
+        return Transition("oom", "oom", counts=True)
+    return Transition("queued", "oom", delay=timedelta(), memory_mb=larger, counts=True, retried=True)
+
+
+def _after_a_failure(attempt: Claimed) -> Transition:
+    if _is_last(attempt):
+        return Transition("failed", "failed", counts=True)
+    return Transition("queued", "failed", delay=back_off(attempt.failures), counts=True, retried=True)
+
+
+def _is_last(attempt: Claimed) -> bool:
+    return attempt.failures + 1 >= attempt.max_attempts
 
 
 def back_off(failures: int) -> timedelta:
@@ -171,9 +182,7 @@ async def _follow_up(connection: Connection, held: Sequence[Held]) -> None:
 
 
 async def _already(connection: Connection, finishes: Sequence[Finish], transitions: Sequence[Transition], held: set[object]) -> set[object]:
-    missing = [
-        (one.attempt, transition) for one, transition in zip(finishes, transitions, strict=True) if one.attempt.job_id not in held
-    ]
+    missing = [(one.attempt, transition) for one, transition in zip(finishes, transitions, strict=True) if one.attempt.job_id not in held]
     if not missing:
         return set()
     found = await connection.fetch(

@@ -1,7 +1,8 @@
 """What was learned about memory: at which size a tenant's jobs of a kind start on an engine.
 
-Running out teaches twice the size; an explicit limit that was enough teaches itself where nothing was known. A run that did not run out is clean, and after twenty of them the size decays: to what they
-really used and half as much again, but by no more than a half. Where nobody can say what was used, the size stays.
+Running out teaches twice the size; an explicit limit that was enough teaches itself where nothing was known. A run that did not run out
+is clean, and after twenty of them the size decays: to what they really used and half as much again, but by no more than a half. Where
+nobody can say what was used, the size stays.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator
 from datetime import timedelta
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from pointsman.jobs.events import visible
 from pointsman.jobs.following import JobReplay
 from pointsman.jobs.schemas import AttemptRead, JobCreate, JobRead
 from pointsman.jobs.service import JobService
@@ -16,7 +17,7 @@ from pointsman.jobs.states import Status
 from pointsman.kit.problems import FieldError, InvalidRequest
 from pointsman.kit.telemetry import Metrics
 from pointsman.runs.errors import TooManyStreams
-from pointsman.runs.events import Verbosity, visible
+from pointsman.runs.events import Verbosity
 from pointsman.runs.replay import Replay
 from pointsman.settings import Settings
 from pointsman.web.deps import Caller, caller, provided, service
@@ -90,7 +91,7 @@ async def follow_job(request: Request) -> EventStream:
         raise InvalidRequest(message, errors=(FieldError("/query/stream_verbosity", message),))
     _require_room(request)
     job_id = await service(request, JobService).require_events(caller(request), request.path_params["job_id"])
-    frames = _frames(service(request, JobReplay), job_id, after, cast("Verbosity", verbosity))
+    frames = _frames(service(request, JobReplay), job_id, after, verbosity)
     heartbeat = timedelta(seconds=service(request, Settings).heartbeat_seconds)
     return EventStream(frames, draining=service(request, Flag), heartbeat=heartbeat)
 
@@ -144,9 +145,11 @@ routes = [
             id="download_workspace",
             summary="A tar of a job's files.",
             tag="jobs",
-            answers={200: Answer("The files as a tar.", media_type="application/x-tar")},
+            answers={200: Answer("The files as a tar.", media="application/x-tar")},
             parameters=(
-                Parameter("kind", "query", "What it left (the default), began with, or goes on with.", {"type": "string", "enum": [*_KINDS]}),
+                Parameter(
+                    "kind", "query", "What it left (the default), began with, or goes on with.", {"type": "string", "enum": [*_KINDS]}
+                ),
             ),
         ),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -95,8 +97,8 @@ def _create_details() -> None:
         sa.Column("losses", sa.Integer(), server_default="0", nullable=False),
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("most_memory_mb", sa.Integer(), nullable=False),
-        sa.Column("timeout_seconds", sa.Double(), nullable=False),
-        sa.Column("remaining_seconds", sa.Double()),
+        sa.Column("timeout_seconds", sa.Double[float](), nullable=False),
+        sa.Column("remaining_seconds", sa.Double[float]()),
         sa.Column("explicit_memory", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True)),
         sa.Column("retry_at", sa.DateTime(timezone=True)),
@@ -196,4 +198,5 @@ def _create_the_rest() -> None:
 
 def _run_script(script: str) -> None:
     """Several statements at once, which only the driver's own connection takes; in the migration's transaction all the same."""
-    await_only(op.get_bind().connection.driver_connection.execute(script))
+    driver: Any = op.get_bind().connection.driver_connection
+    await_only(driver.execute(script))
