@@ -45,7 +45,9 @@ class Scene:
 
     async def target(self, target_id: str, pool: str = "linux_worker_pool") -> None:
         await self.owner.execute(
-            "INSERT INTO execution_targets (id, name, type, worker_pool) VALUES ($1, $1, 'local', $2) ON CONFLICT DO NOTHING", target_id, pool
+            "INSERT INTO execution_targets (id, name, type, worker_pool) VALUES ($1, $1, 'local', $2) ON CONFLICT DO NOTHING",
+            target_id,
+            pool,
         )
 
     async def create(self, count: int = 1, tenant: str = "", **fields: Any) -> list[uuid.UUID]:
