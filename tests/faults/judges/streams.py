@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -114,7 +115,7 @@ def _lost_too_much(evidence: Evidence, chain: Chain, run: Row, lost: list[Seen])
     by_flight: dict[int, list[Seen]] = defaultdict(list)  # what is lost lies between two stored events
     bounds = sorted(event.id for event in evidence.events[chain.run_id])
     for event in lost:
-        by_flight[sum(bound < event.id for bound in bounds)].append(event)
+        by_flight[bisect_left(bounds, event.id)].append(event)
     for events in by_flight.values():
         seconds = _at(events[-1]) - _at(events[0])
         if seconds > LOST:
@@ -129,11 +130,11 @@ def _missed(chain: Chain, stored: dict[int, Seen]) -> Iterator[str]:
     seen = {event.id for event in chain.seen}
     if not seen:
         return
-    full = any(call.op == "replay" for call in chain.calls)
+    last, full = max(seen), any(call.op == "replay" for call in chain.calls)
     due = [
         event.id
         for event in stored.values()
-        if chain.begins_after < event.id <= max(seen) and (full or event.name not in _HIDDEN) and event.id not in seen
+        if chain.begins_after < event.id <= last and (full or event.name not in _HIDDEN) and event.id not in seen
     ]
     if due:
         yield f"{chain}: stored events were never shown: {due[:20]}"
