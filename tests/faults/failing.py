@@ -115,7 +115,12 @@ async def _cancelled(stage: Stage, client: Client, agent: str, armed: Replica, m
 
 
 async def _presumed_dead(stage: Stage, client: Client, agent: str, message: str) -> Call:
-    """A stream whose replica lives, and is taken for dead: whoever looks first takes the run over, and the owner writes no more."""
+    """A stream whose replica lives, and is taken for dead: whoever looks first takes the run over, and the owner writes no more.
+
+    It begins at a random moment: a turn that follows a take-over at once would keep step with the replica that made it, which looks
+    every second, and would be taken over by that same one for ever.
+    """
+    await asyncio.sleep(stage.chance.uniform(0, 1))
     streaming = asyncio.create_task(client.stream(agent, f"{message} [[n=60 itl=20]]"))
     await asyncio.sleep(stage.chance.uniform(0.3, 0.6))
     connection = await connect(stage.dsn, role=None)
