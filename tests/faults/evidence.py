@@ -22,7 +22,7 @@ DUMP = {
                FROM runs ORDER BY ordinal""",
     "run_events": "SELECT run_id, seq, last_seq, data::text AS packed FROM run_events ORDER BY run_id, seq",
     "messages": "SELECT run_id, position, session_id, role, content FROM messages ORDER BY run_id, position",
-    "usage": """SELECT d.run_id, d.call, d.key_id, t.prompt_tokens, t.completion_tokens, t.is_estimated, d.cached_tokens,
+    "usage": """SELECT d.run_id, d.call, d.key_id, t.model, t.prompt_tokens, t.completion_tokens, t.is_estimated, d.cached_tokens,
                        d.reasoning_tokens, d.cost::float8 AS cost
                 FROM token_usage t LEFT JOIN usage_details d ON d.usage_id = t.id ORDER BY d.run_id, d.call""",
     "rate_windows": """SELECT w.family_id, l.key_id, w.used, extract(epoch FROM w.started_at)::float8 AS started_at

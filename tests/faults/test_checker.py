@@ -54,7 +54,8 @@ def entry(text: str, prompt: int, completion: int, *, is_final: bool = True) -> 
 
 
 def counted(run_id: str, call: int, prompt: int, completion: int, *, is_estimated: bool = False) -> dict[str, Any]:
-    return {"run_id": run_id, "call": call, "prompt_tokens": prompt, "completion_tokens": completion, "is_estimated": is_estimated}
+    tokens = {"prompt_tokens": prompt, "completion_tokens": completion}
+    return {"run_id": run_id, "call": call, "model": "stub:m", **tokens, "is_estimated": is_estimated}
 
 
 # What a client saw of the run that outlived its replica: `c ` was never stored, and the reset says that it is void.

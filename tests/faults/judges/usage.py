@@ -20,7 +20,7 @@ def judge(evidence: Evidence) -> list[Verdict]:
         if text not in evidence.runs_by_message
     ]
     violations += _totals_differ(evidence)
-    rows = evidence.tables["usage"]
+    rows = [row for row in evidence.tables["usage"] if _has_provider(row)]
     exact = [row for row in rows if not row["is_estimated"]]
     reported = sum(sum(_tokens(entry)) for entry in evidence.ledger if _is_reported(entry))
     counted = sum(row["prompt_tokens"] + row["completion_tokens"] for row in exact)
@@ -35,7 +35,7 @@ def _of_run(evidence: Evidence, run: Row) -> Iterator[str]:
     entries = evidence.asked_upstream.get(message, [])
     rows = evidence.usages.get(run["id"], [])
     reported = Counter(_tokens(entry) for entry in entries if _is_reported(entry))
-    exact = Counter((row["prompt_tokens"], row["completion_tokens"]) for row in rows if not row["is_estimated"])
+    exact = Counter((row["prompt_tokens"], row["completion_tokens"]) for row in rows if _has_provider(row) and not row["is_estimated"])
     estimated = sum(row["is_estimated"] for row in rows)
     where = f"run {run['id']} ({run['status']}, epoch {run['epoch']}, {message[:60]!r})"
     if invented := exact - reported:
@@ -72,7 +72,8 @@ def _totals_differ(evidence: Evidence) -> Iterator[str]:
     if any(run["epoch"] > 1 or run["completed_at"] is None for run in evidence.runs.values()):
         return
     reported = _summed(_tokens(entry) for entry in evidence.ledger if _is_reported(entry))
-    counted = _summed((row["prompt_tokens"], row["completion_tokens"]) for row in evidence.tables["usage"] if not row["is_estimated"])
+    exact = [row for row in evidence.tables["usage"] if _has_provider(row) and not row["is_estimated"]]
+    counted = _summed((row["prompt_tokens"], row["completion_tokens"]) for row in exact)
     if reported != counted:
         yield f"the provider reported {reported} prompt and completion tokens in all, counted are {counted}"
 
@@ -80,6 +81,11 @@ def _totals_differ(evidence: Evidence) -> Iterator[str]:
 def _summed(tokens: Iterable[Tokens]) -> Tokens:
     counts = list(tokens)
     return sum(prompt for prompt, _ in counts), sum(completion for _, completion in counts)
+
+
+def _has_provider(row: Row) -> bool:
+    """A scripted model counts by itself: nobody reports to it."""
+    return not row["model"].startswith("scripted:")
 
 
 def _tokens(entry: Row) -> Tokens:
