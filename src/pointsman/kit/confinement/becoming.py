@@ -38,8 +38,10 @@ def become(order: Order, cgroups: list[int]) -> None:
     join(cgroups)
     _bound(order)
     if order.namespaces:
+        os.chdir(WORKSPACE)
         _confine(order)
     else:
+        os.chdir(order.workspace)  # while this process may still pass through what lies above
         lose_privileges(order.uid, order.gid)
     _execute(order)
 
@@ -104,7 +106,7 @@ def _bound(order: Order) -> None:
 def _execute(order: Order) -> None:
     code = NOT_EXECUTABLE
     try:
-        os.chdir(os.path.join(WORKSPACE if order.namespaces else order.workspace, order.cwd))
+        os.chdir(order.cwd)
         os.closerange(_STANDARD, _MOST_DESCRIPTORS)
         os.execve(_find(order.argv[0], order.environment.get("PATH", _PATH)), order.argv, order.environment)  # noqa: S606 - no shell
     except FileNotFoundError as error:

@@ -18,7 +18,7 @@ from pointsman.execution.runners.local.folders import Folder
 from pointsman.kit.confinement.order import WORKSPACE, Bind, Order
 from pointsman.kit.confinement.spawning import ConfinementFailed, ConfinementRefused, Ended, Spawner
 
-_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": WORKSPACE}
+_PATH = "/usr/local/bin:/usr/bin:/bin"
 _OPEN_FILES = 4096
 _MOST_TEMPORARY_MB = 256
 
@@ -70,7 +70,7 @@ class LocalSandbox:
         self, argv: Sequence[str], *, on_output: OnOutput, cwd: str = ".", env: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> Exited:
         self._require_open()
-        order = self._order(argv, cwd, {**_ENVIRONMENT, **self._spec.env, **(env or {})})
+        order = self._order(argv, cwd, {"PATH": _PATH, "HOME": self._home, **self._spec.env, **(env or {})})
         kills = self._group.count_oom_kills() if self._group else 0
         began = time.monotonic()
         ended = await self._run(order, on_output, stdin)
@@ -89,6 +89,10 @@ class LocalSandbox:
         if self._running:
             await asyncio.wait(self._running)
         await asyncio.to_thread(self._remove)
+
+    @property
+    def _home(self) -> str:
+        return str(self._folder.workspace) if self._confinement.isolation == "none" else WORKSPACE
 
     async def _run(self, order: Order, on_output: OnOutput, stdin: bytes) -> Ended:
         def tell(descriptor: int, data: bytes) -> None:

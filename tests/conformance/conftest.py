@@ -1,0 +1,29 @@
+"""Each test of the suite runs on every kind of target that this machine has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conformance.runners import local
+from tests.conformance.scene import Kind, Scene
+
+KINDS: dict[str, Kind] = {**local.KINDS}
+
+
+@pytest.fixture(params=sorted(KINDS))
+def kind(request: pytest.FixtureRequest) -> tuple[Kind, Any]:
+    """The kind of target, with what it prepared: outside the event loop, which daemons may need for themselves."""
+    chosen = KINDS[request.param]
+    return chosen, chosen.prepare(request)
+
+
+@pytest.fixture
+async def scene(kind: tuple[Kind, Any], tmp_path: Path) -> AsyncGenerator[Scene]:
+    """A target in which nothing is left after the test."""
+    chosen, prepared = kind
+    async with chosen.open(prepared, tmp_path) as scene:
+        yield scene
+        assert scene.leftovers() == []
