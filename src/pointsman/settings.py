@@ -193,6 +193,14 @@ class ProviderSettings(UpstreamLimits):
         return self.proxy.get_secret_value() if self.proxy is not None else None
 
 
+class WorkerSettings(_Section):
+    """How a process does jobs."""
+
+    slots: int = Field(
+        default=64, ge=1, le=10_000, description="Jobs that one worker has in hand at once; targets have limits of their own."
+    )
+
+
 class RetentionSettings(_Section):
     """How long ended work is kept, 1 day at least (`30d`, `P30D` or seconds); 0 keeps it for ever."""
 
@@ -238,6 +246,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     runs: RunSettings = RunSettings()
     budgets: BudgetSettings = BudgetSettings()
+    workers: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
     egress: EgressSettings = EgressSettings()
     keyring: KeyRingSettings = KeyRingSettings()

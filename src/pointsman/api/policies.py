@@ -128,6 +128,7 @@ POLICIES: Mapping[str, Policy] = {
     "POST /v2/jobs/{id}/retry": scope("jobs:write"),
     "GET /v2/models": scope("models:read"),
     "GET /v2/tools": scope("tools:read"),
+    "GET /v2/workers": scope("workers:read"),
 }
 
 

@@ -13,6 +13,7 @@ from pointsman.chat import routes as chat_routes
 from pointsman.erasure import routes as erasure_routes
 from pointsman.execution import routes as execution_routes
 from pointsman.jobs import routes as job_routes
+from pointsman.execution.workers import routes as worker_routes
 from pointsman.llm import routes as model_routes
 from pointsman.prompts import routes as prompt_routes
 from pointsman.runs import routes as run_routes
@@ -43,4 +44,5 @@ def routers() -> list[APIRouter | BaseRoute]:
         execution_routes.router,
         erasure_routes.router,
         *erasure_routes.routes,
+        worker_routes.router,
     ]

@@ -13,10 +13,11 @@ import typer.main
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Run a gateway": {
-        "up": "Start everything in one place: database, migrations and HTTP.",
+        "up": "Start everything in one place: database, migrations, HTTP and workers.",
         "demo": "Play a support conversation on a gateway of its own, offline.",
         "doctor": "Say what is wrong, and how to mend it.",
         "serve": "Serve HTTP on a database server that is migrated.",
+        "worker": "Do jobs, beside any number of others.",
         "migrate": "Bring the database to the schema of this release.",
         "db": "The database itself: address, shell, backup, restore.",
     },
@@ -39,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "usage": "Tokens and cost.",
         "budgets": "What may be spent in a day or a month.",
         "audit": "The log of changes.",
+        "workers": "The processes that do jobs, and what each has in hand.",
         "users": "Export or erase what a user left.",
         "tenants": "Export or erase a tenant.",
     },

@@ -25,9 +25,9 @@ class Stopped(BaseException):
     """SIGTERM or Ctrl-C before the server could take them."""
 
 
-def run_gateway(settings: Settings, *, alone: bool) -> None:
-    """Serve until a signal. `alone` is `up`: the database is made, migrated and given an admin key as needed."""
-    with _stoppable(), Storage(settings) as storage:
+def run_gateway(settings: Settings, *, alone: bool, workers: int = 0) -> None:
+    """Serve until a signal, with so many workers. `alone` is `up`: the database is made, migrated and given an admin key as needed."""
+    with stoppable(), Storage(settings) as storage:
         # While the database starts in its thread, this one imports what takes the longest: some thousand modules' worth of objects
         # that live as long as the process, so that looking for garbage among them only costs time, now and ever after.
         gc.disable()
@@ -36,7 +36,9 @@ def run_gateway(settings: Settings, *, alone: bool) -> None:
         gc.enable()
         configure_logs(settings)
         dsn = storage.dsn()
-        gateway: Coroutine[Any, Any, None] = serving.serve_until_stopped(settings, dsn, alone=alone, announce=_announcer(settings))
+        gateway: Coroutine[Any, Any, None] = serving.serve_until_stopped(
+            settings, dsn, alone=alone, workers=workers, announce=_announcer(settings)
+        )
         serving.run(gateway)
 
 
@@ -57,7 +59,7 @@ def _announcer(settings: Settings) -> Callable[[str, str | None], None]:
 
 
 @contextmanager
-def _stoppable() -> Generator[None]:
+def stoppable() -> Generator[None]:
     """Until the server takes the signals, and after it gave them back, they unwind what was built instead of killing over it."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ from pointsman.access.first_key import bootstrap_admin
 from pointsman.api.app import create_app
 from pointsman.api.server import run, serve
 from pointsman.bootstrap import Gateway, routers
+from pointsman.cli import children
 from pointsman.cli.connection import ADMIN_KEY_FILE
 from pointsman.cli.output import say
 from pointsman.cli.schema import require_migrated
@@ -20,7 +21,7 @@ __all__ = ["run", "serve_until_stopped"]
 Announce = Callable[[str, str | None], None]
 
 
-async def serve_until_stopped(settings: Settings, dsn: str, *, alone: bool, announce: Announce) -> None:
+async def serve_until_stopped(settings: Settings, dsn: str, *, alone: bool, workers: int, announce: Announce) -> None:
     """Bring the gateway up on a database that runs, serve, and take it down."""
     if alone:
         await migrate(dsn)
@@ -30,7 +31,9 @@ async def serve_until_stopped(settings: Settings, dsn: str, *, alone: bool, anno
     try:
         await gateway.start()
         api_key = (await bootstrap_admin(gateway.db, settings.data_dir / ADMIN_KEY_FILE)).api_key if alone else None
-        await serve(create_app(gateway, routers()), settings, gateway.draining, lambda url: announce(url, api_key))
+        app = create_app(gateway, routers())
+        async with children.workers(settings, workers, gateway.draining):
+            await serve(app, settings, gateway.draining, lambda url: announce(url, api_key))
     finally:
         _ignore_signals()
         say("stopping")

@@ -10,6 +10,7 @@ from pointsman.client.catalogue import Agents, ModelCatalogue, Prompts, Teams
 from pointsman.client.conversations import Memories, Runs, Sessions
 from pointsman.client.errors import GatewayUnreachable, ProblemResponse
 from pointsman.client.execution import Engines, Targets
+from pointsman.client.fleet import Workers
 from pointsman.client.leaving import Erasures, Leaving
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.shapes import ChatAnswer
@@ -41,6 +42,7 @@ class PointsmanClient:
         self.users = Leaving(self._transport, "users", "data")
         self.tenants = Leaving(self._transport, "tenants")
         self.erasures = Erasures(self._transport)
+        self.workers = Workers(self._transport)
 
     @property
     def base_url(self) -> str:

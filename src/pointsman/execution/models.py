@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, Index, String, Text, false, text, true
+from sqlalchemy import Boolean, CheckConstraint, Index, Integer, String, Text, false, func, text, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -43,3 +44,20 @@ class ExecutionTarget(Timestamps, Base):
     capacity: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     worker_pool: Mapped[str] = mapped_column(String, server_default="linux_worker_pool")
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=true())
+
+
+class Worker(Base):
+    """A process that does jobs, as it last said; `isolation` is what keeps local work apart on its host. Nothing is decided by it."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(Integer)
+    version: Mapped[str] = mapped_column(String(64))
+    worker_pool: Mapped[str] = mapped_column(String(255))
+    slots: Mapped[int] = mapped_column(Integer)
+    isolation: Mapped[str | None] = mapped_column(String(64))
+    draining: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    started_at: Mapped[dt.datetime] = mapped_column(server_default=func.clock_timestamp())
+    seen_at: Mapped[dt.datetime] = mapped_column(server_default=func.clock_timestamp())

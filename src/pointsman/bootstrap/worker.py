@@ -1,0 +1,133 @@
+"""The worker: everything that one process is made of that does jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from pointsman.bootstrap.loops import Loops
+from pointsman.bootstrap.opening import open_storage
+from pointsman.budgets.metering import Budgets
+from pointsman.execution.asking import asker
+from pointsman.execution.driving import Driver
+from pointsman.execution.engines import Parts, make_engine
+from pointsman.execution.lending import Runners
+from pointsman.execution.outputs import Outputs
+from pointsman.execution.reaping import Reaper
+from pointsman.execution.runners import make_runner
+from pointsman.execution.selecting import Catalogue
+from pointsman.execution.service import ENGINES, TARGETS
+from pointsman.execution.watching import CANCEL_TOPIC, Watch
+from pointsman.execution.workers.presence import Presence
+from pointsman.jobs import parking
+from pointsman.jobs.queue.picking import Picker
+from pointsman.jobs.queue.statements import forget_picks
+from pointsman.jobs.writing import JobWriter
+from pointsman.kit.db import Database
+from pointsman.kit.egress import Egress
+from pointsman.kit.ids import new_id
+from pointsman.kit.notify import Listener
+from pointsman.kit.problems import Unavailable
+from pointsman.llm.models import Models
+from pointsman.settings import Settings
+
+log = structlog.get_logger()
+
+_SWEEP = 2.0  # seconds between looks for parked jobs that nobody woke
+_TIDY = 60.0
+_PICKS_KEPT = timedelta(minutes=10)
+
+
+class Worker:
+    """One process's parts, made by `open`, set going by `start`, ended by `close`."""
+
+    def __init__(self, settings: Settings, dsn: str, db: Database, *, pool: str, slots: int) -> None:
+        """Wire everything; nothing runs yet."""
+        self.id = new_id("wrk")
+        self.settings = settings
+        self.db = db
+        self.listener = Listener(dsn)
+        self.loops = Loops(asyncio.Event())
+        self.models = Models(settings)
+        self.budgets = Budgets(db, self.listener, settings.budgets.output_tokens)
+        self.egress = Egress(settings.egress.allow)
+        parts = Parts(settings, db, self.models, self.budgets, self.egress)
+        catalogue = Catalogue(db)
+        self._runners = Runners(lambda target: make_runner(target, settings))
+        self._presence = Presence(db, self.id, worker_pool=pool, slots=slots)
+        writer, outputs, watch = JobWriter(db), Outputs(db), Watch(db)
+        driver = Driver(
+            db,
+            self.id,
+            catalogue=catalogue,
+            runners=self._runners,
+            make_engine=lambda engine: make_engine(engine, parts),
+            make_ask=asker(),
+            writer=writer,
+            outputs=outputs,
+            watch=watch,
+            secrets=settings.secrets,
+        )
+        self._picker = Picker(dsn, {"job": driver.handle}, [pool], slots=slots)
+        for topic in (ENGINES, TARGETS):
+            self.listener.subscribe(topic, catalogue.forget)
+        self.listener.subscribe(CANCEL_TOPIC, watch.hint)
+        for name, loop in (
+            ("listener", self.listener.run),
+            ("jobs.claim", writer.run_claiming),
+            ("jobs.finish", writer.run_finishing),
+            ("jobs.output", outputs.run),
+            ("jobs.watch", watch.run),
+            ("jobs.reap", Reaper(db, catalogue, self._runners, pool).run),
+            ("jobs.sweep", self._sweep),
+            ("queue.tidy", self._tidy),
+            ("budgets.reserve", self.budgets.run),
+            ("presence", self._presence.run),
+        ):
+            self.loops.add(name, loop)
+
+    @classmethod
+    async def open(cls, settings: Settings, dsn: str, *, pool: str, slots: int) -> Worker:
+        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable or KeyRingWrong."""
+        db, _ = await open_storage(settings, dsn)
+        return cls(settings, dsn, db, pool=pool, slots=slots)
+
+    @property
+    def in_hand(self) -> int:
+        """Messages that are being handled."""
+        return self._picker.in_hand
+
+    async def start(self) -> None:
+        """Set the loops going, and pick."""
+        self.loops.start()
+        self._picker.start()
+
+    async def close(self, *, patience: timedelta) -> None:
+        """Pick nothing more, wait so long for what is in hand, hand over the rest, and let go of everything."""
+        self._presence.draining = True
+        self._picker.pause()
+        try:
+            await self._presence.say()
+        except Unavailable:
+            log.warning("presence.not_said")
+        await self._picker.stop(patience)
+        await self._presence.leave()
+        await self.loops.stop()
+        await self._runners.aclose()
+        await self.models.aclose()
+        await self.egress.aclose()
+        await self.db.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP)
+            async with self.db.transaction() as connection:
+                await parking.wake_missed(connection)
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY)
+            async with self.db.connection() as connection:
+                await forget_picks(connection, _PICKS_KEPT)
