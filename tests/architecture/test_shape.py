@@ -19,6 +19,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MAY_CATCH_EVERYTHING = {
     "api/door.py": "the edge: whatever it was, the caller gets an answer",
     "chat/drives.py": "what executes runs: each reaches one end",
+    "jobs/queue/picking.py": "what executes messages: each is done with or comes again",
     "bootstrap/loops.py": "maintenance loops: they neither end the process nor stay dead",
 }
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}

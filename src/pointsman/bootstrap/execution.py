@@ -8,6 +8,7 @@ from pointsman.execution.ports import Health
 from pointsman.execution.rows import ExecutionTarget
 from pointsman.execution.runners import make_runner
 from pointsman.execution.service import EngineService, TargetService
+from pointsman.execution.workers.service import WorkerService
 from pointsman.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def provide_execution(gateway: Gateway) -> None:
     gateway.provide(
         EngineService(gateway.db, require_model=gateway.models.require),
         TargetService(gateway.db, probe=probe),
+        WorkerService(gateway.db),
     )
 
 

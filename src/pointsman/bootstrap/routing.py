@@ -12,8 +12,8 @@ from pointsman.budgets import routes as budget_routes
 from pointsman.chat import routes as chat_routes
 from pointsman.erasure import routes as erasure_routes
 from pointsman.execution import routes as execution_routes
-from pointsman.jobs import routes as job_routes
 from pointsman.execution.workers import routes as worker_routes
+from pointsman.jobs import routes as job_routes
 from pointsman.llm import routes as model_routes
 from pointsman.prompts import routes as prompt_routes
 from pointsman.runs import routes as run_routes

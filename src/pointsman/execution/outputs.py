@@ -21,7 +21,6 @@ MOST_BYTES = 2**20
 """Of a job's output that is kept as events, over all its attempts."""
 
 _EVERY = 0.2
-_MOST_WAITING = 2**16  # characters of one attempt between two writes; what comes faster is joined into fewer events, and bounded all the same
 _CUT = "The rest of the output is not shown."
 
 _APPENDING = failpoints.declare("jobs.output", "What jobs printed becomes events.", ("before", "in", "after"))
@@ -39,7 +38,8 @@ RETURNING d.job_id, d.last_seq - h.count AS last, d.output_bytes
 """
 _STORE = """
 INSERT INTO job_events (job_id, seq, last_seq, data)
-SELECT e.job_id, e.seq, e.last_seq, e.data::json FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[]) AS e (job_id, seq, last_seq, data)
+SELECT e.job_id, e.seq, e.last_seq, e.data::json
+  FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[]) AS e (job_id, seq, last_seq, data)
 """
 
 

@@ -22,7 +22,8 @@ import uvloop
 
 from pointsman.jobs.queue import statements
 from pointsman.jobs.queue.port import Handler, Message, MessageKind
-from pointsman.kit.db import AWAY, Connection, connect
+from pointsman.jobs.queue.sending import read_message
+from pointsman.kit.db import AWAY, Connection, Record, connect
 
 log = structlog.get_logger()
 
@@ -194,11 +195,15 @@ class Picker:
             return False
         self._announced = False
         rows = await statements.pick(connection, self._entrypoints, self._owner, most=room, dead_after=DEAD_AFTER)
-        picked = [Picked(row["id"], statements.message_of(row), row["attempts"]) for row in rows if row["id"] not in self._held]
+        picked = [_picked(row) for row in rows if row["id"] not in self._held]
         self._held.update((one.number, one) for one in picked)
         if picked and self._main is not None:
             self._main.call_soon_threadsafe(self._begin, picked)
         return len(rows) == room
+
+
+def _picked(row: Record) -> Picked:
+    return Picked(row["id"], read_message(row["entrypoint"], row["payload"], row["priority"]), row["attempts"])
 
 
 def _later(attempts: int) -> timedelta:

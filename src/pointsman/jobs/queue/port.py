@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pointsman.kit.db import Connection
 
@@ -27,14 +27,28 @@ class Message:
     key: str | None = None
 
 
-Handler = Callable[[Message], Awaitable[None]]
+Handler = Callable[[Message], Coroutine[Any, Any, timedelta | None]]
+"""Handles a message: None when that is done with, else after how long it is to come again. One that raises has it come again later."""
 
 
 class Queue(Protocol):
-    """What takes messages out; each is handled by one live process at a time, and by another one when that dies."""
+    """Takes messages out, for one process; each is handled by one live process at a time, and by another one when that dies."""
 
-    async def run(self, handlers: Mapping[MessageKind, Handler]) -> None:
-        """Work until cancelled. A handler that has returned has done with its message."""
+    @property
+    def in_hand(self) -> int:
+        """How many messages are being handled."""
+        ...
+
+    def start(self) -> None:
+        """Begin; handlers run on the loop that calls this."""
+        ...
+
+    def pause(self) -> None:
+        """Take nothing more; what is in hand goes on."""
+        ...
+
+    async def stop(self, patience: timedelta) -> None:
+        """Take nothing more, wait so long for the handlers, cancel the rest, and put their messages back for others."""
         ...
 
 

@@ -6,12 +6,12 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
 from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
 
-from pointsman.jobs.queue.port import Message, MessageKind
+from pointsman.jobs.queue.port import MessageKind
 from pointsman.jobs.queue.schema import SETTINGS
 from pointsman.jobs.queue.sending import entrypoint
 from pointsman.kit.db import Connection, Record
@@ -59,12 +59,6 @@ async def pick(connection: Connection, names: Sequence[str], owner: uuid.UUID, *
     )
     async with asyncio.timeout(_LONGEST):
         return await connection.fetch(query.sql, *query.args)
-
-
-def message_of(row: Record) -> Message:
-    """The message as it was sent, its delay apart."""
-    kind, _, pool = row["entrypoint"].partition(":")
-    return Message(cast("MessageKind", kind), row["payload"].decode(), pool, row["priority"], key=row["dedupe_key"])
 
 
 async def beat(connection: Connection, owner: uuid.UUID, numbers: Sequence[int]) -> None:
