@@ -58,7 +58,7 @@ def _concluded(claimed: Claimed, outcome: Outcome | BaseException, where: dict[s
 
 def _done(claimed: Claimed, outcome: Done | Failed | RanOut, where: dict[str, Any]) -> Finish:
     peak, code = outcome.result.get("peak_memory_mb"), outcome.result.get("exit_code")
-    told = {**where, "result": json_text.encode(outcome.result), "exit_code": code if isinstance(code, int) else None}
+    told: dict[str, Any] = {**where, "result": json_text.encode(outcome.result), "exit_code": code if isinstance(code, int) else None}
     if isinstance(peak, int):
         told["peak_memory_mb"] = peak
     match outcome:
