@@ -19,6 +19,7 @@ from pointsman.kit.confinement.system_calls import (
     drop_capabilities,
     prctl,
 )
+from pointsman.kit.confinement.view import TEMPORARY
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as every shell says it
 _STANDARD = 3
@@ -54,25 +55,30 @@ def join(cgroups: list[int]) -> None:
 
 def lose_privileges(uid: int, gid: int) -> None:
     """Be the lesser account, with no capability and no way to one."""
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and uid != 0:
         drop_bounding_set()
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    prctl(PR_SET_DUMPABLE, 1)  # changing ids made /proc/self root's
 
 
 def _confine(order: Order) -> None:
     _unshare_quietly(CLONE_NEWCGROUP)
-    was_root = os.geteuid() == 0
+    was_root = may_become(order)
     lose_privileges(order.uid, order.gid)
+    prctl(PR_SET_DUMPABLE, 1)  # changing ids made /proc/self root's
     if was_root and _unshare_quietly(CLONE_NEWUSER):
         map_own_ids(order.uid, order.gid)
         drop_bounding_set()
     drop_capabilities()
-    landlock.restrict([WORKSPACE, "/tmp", "/var/tmp", "/dev/shm", *(bind.path for bind in order.binds if bind.writable)])  # noqa: S108 - the sandbox's
+    landlock.restrict([WORKSPACE, *TEMPORARY, *(bind.path for bind in order.binds if bind.writable)])
     seccomp.restrict()
+
+
+def may_become(order: Order) -> bool:
+    """Whether this process is root and can be the order's account: else it works in a user namespace from the beginning."""
+    return os.geteuid() == 0 and order.uid != 0
 
 
 def map_own_ids(uid: int, gid: int) -> None:

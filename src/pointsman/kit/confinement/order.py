@@ -1,10 +1,9 @@
-"""What the spawner is told to run, and how it answers; both ends import this, so it imports nothing."""
+"""What the spawner is told to run, and how it answers; both ends import this, so it imports little."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+import json
+from typing import Any
 
 WORKSPACE = "/workspace"
 """Where a confined program finds its workspace."""
@@ -71,6 +70,6 @@ class Order:
         told["binds"] = [Bind(**bind) for bind in told["binds"]]
         return Order(**told)
 
-    def tell(self) -> dict[str, Any]:
+    def text(self) -> str:
         """The order as JSON."""
-        return {**vars(self), "binds": [vars(bind) for bind in self.binds]}
+        return json.dumps({**vars(self), "binds": [vars(bind) for bind in self.binds]})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import signal
 import socket
@@ -60,7 +59,7 @@ class Spawner:
         with contextlib.ExitStack() as theirs:
             outputs = [_pipe(theirs) for _ in range(3)]
             entrance = _sealed(theirs, stdin) if stdin else _nothing(theirs)
-            told = _sealed(theirs, json.dumps(order.tell()).encode())
+            told = _sealed(theirs, order.text().encode())
             readers = [reader for reader, _ in outputs]
             try:
                 self._send([entrance, *(writer for _, writer in outputs), told])

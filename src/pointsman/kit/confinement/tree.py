@@ -1,4 +1,4 @@
-"""The processes around one confined program: a launcher outside, the first process inside, which all others die with, and the program.
+"""The processes around one confined program: a launcher outside, the first process inside, with which all others die, and the program.
 
 What they report, a line each: `init PID`, then `exited CODE`, `signalled NUMBER`, `refused WHY` (the kernel does not grant the
 confinement) or `failed WHY`, and at last `gone`, once no process of the program's is left.
@@ -10,8 +10,8 @@ import contextlib
 import os
 import signal
 
-from pointsman.kit.confinement import view
-from pointsman.kit.confinement.becoming import become, lose_privileges, map_own_ids
+from pointsman.kit.confinement import view, wrapping
+from pointsman.kit.confinement.becoming import become, lose_privileges, map_own_ids, may_become
 from pointsman.kit.confinement.order import Order
 from pointsman.kit.confinement.system_calls import (
     CLONE_NEWIPC,
@@ -41,11 +41,16 @@ def launch(order: Order, report: int, parent: int) -> None:
     _die_with(parent)
     try:
         cgroups = [os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for folder in order.cgroups]
-        if order.namespaces:
-            _unshare(order)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        if order.bubblewrap:
+            _watch(report, _start_bubblewrap(order, report, cgroups))
+            _tell(report, "refused bubblewrap does not work here")  # heard only where nothing was said before
         else:
-            prctl(PR_SET_CHILD_SUBREAPER, 1)
-        _run(order, report, cgroups)
+            if order.namespaces:
+                _unshare(order)
+            _watch(report, _start_init(order, report, cgroups))
+        _end_children()  # in namespaces there is none left
+        _tell(report, "gone")
     except _Refused as refusal:
         _tell(report, f"refused {refusal}")
     except OSError as error:
@@ -53,33 +58,52 @@ def launch(order: Order, report: int, parent: int) -> None:
     os._exit(0)
 
 
-def _run(order: Order, report: int, cgroups: list[int]) -> None:
+def _watch(report: int, child: int) -> None:
+    _let_go_of_streams()
+    _tell(report, f"init {child}")
+    os.waitpid(child, 0)  # returns once the kernel has ended everything in its namespace
+
+
+def _start_init(order: Order, report: int, cgroups: list[int]) -> int:
     lifeline, held = os.pipe()
     launcher = os.getpid()
-    init = os.fork()
-    if init == 0:
-        os.close(held)
-        _be_init(order, report, cgroups, lifeline, launcher)
-    for descriptor in (lifeline, *cgroups):
-        os.close(descriptor)
-    _let_go_of_streams()
-    _tell(report, f"init {init}")
-    os.waitpid(init, 0)  # returns once the kernel has ended everything in its namespace
-    if not order.namespaces:
-        _end_children()
-    _tell(report, "gone")
-
-
-def _be_init(order: Order, report: int, cgroups: list[int], lifeline: int, launcher: int) -> None:
-    """The first process inside: while it lives, it fetches the dead; when it ends, the kernel kills whatever is left."""
+    if child := os.fork():
+        os.close(lifeline)  # `held` stays open as long as this process lives
+        return child
+    os.close(held)
     try:
         if order.namespaces:
             _enter(order)
-        else:
-            prctl(PR_SET_CHILD_SUBREAPER, 1)
+        be_init(order, report, cgroups, 0 if order.namespaces else launcher, lifeline)
+    except _Refused as refusal:
+        _tell(report, f"refused {refusal}")
+    os._exit(_SET_UP_FAILED)
+
+
+def _start_bubblewrap(order: Order, report: int, cgroups: list[int]) -> int:
+    launcher = os.getpid()
+    staged = wrapping.stage(order) if may_become(order) else wrapping.unstaged(order)
+    if child := os.fork():
+        return child
+    try:
+        lose_privileges(order.uid, order.gid)
+        _die_with(launcher)
+        wrapping.run(order, staged, report, cgroups)
+    except OSError as error:
+        _tell(report, f"refused bubblewrap: {error}")
+    os._exit(_SET_UP_FAILED)
+
+
+def be_init(order: Order, report: int, cgroups: list[int], parent: int, lifeline: int | None = None) -> None:
+    """Be the first process inside: while it lives, it fetches the dead; when it ends, the kernel kills whatever is left.
+
+    `lifeline` can be read from once the launcher is dead.
+    """
+    try:
+        prctl(PR_SET_DUMPABLE, 0)  # what runs inside has the same account: it must neither trace nor read this process
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
         program = os.fork()
         if program == 0:
-            os.close(lifeline)
             become(order, cgroups)
         for descriptor in cgroups:
             os.close(descriptor)
@@ -87,13 +111,11 @@ def _be_init(order: Order, report: int, cgroups: list[int], lifeline: int, launc
         lose_privileges(order.uid, order.gid)
         if order.namespaces:
             drop_capabilities()
-        prctl(PR_SET_DUMPABLE, 0)  # what runs inside has the same account: it must neither trace nor read this process
-        _die_with(0 if order.namespaces else launcher)  # last, for changing ids forgets it
-        _check(lifeline)
+        _die_with(parent)  # last, for changing ids forgets it
+        if lifeline is not None:
+            _check(lifeline)
         _tell(report, _await(program))
         os._exit(0)
-    except _Refused as refusal:
-        _tell(report, f"refused {refusal}")
     except OSError as error:
         _tell(report, f"failed {error}")
     os._exit(_SET_UP_FAILED)
@@ -101,7 +123,7 @@ def _be_init(order: Order, report: int, cgroups: list[int], lifeline: int, launc
 
 def _unshare(order: Order) -> None:
     flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (0 if order.network else CLONE_NEWNET)
-    plain = os.geteuid() != 0
+    plain = not may_become(order)
     ids = os.geteuid(), os.getegid()
     try:
         call("unshare", flags | (CLONE_NEWUSER if plain else 0))

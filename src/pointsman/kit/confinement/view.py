@@ -24,7 +24,7 @@ from pointsman.kit.confinement.system_calls import (
 
 _NOLOGIN = "{}:x:{}:{}::/:/usr/sbin/nologin\n"
 _READ_ONLY = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SYSTEM_FILES = (  # of /etc: what programs need to be found, linked, and to know the time and whom to trust
     "/etc/alternatives",
     "/etc/ca-certificates",
@@ -41,9 +41,10 @@ SYSTEM_FILES = (  # of /etc: what programs need to be found, linked, and to know
     "/etc/ssl/openssl.cnf",
 )
 NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf")
+TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - each sandbox has its own
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
-_HIDDEN = ("kcore", "keys", "key-users", "kmsg", "kallsyms", "sched_debug", "sysrq-trigger", "timer_list", "latency_stats", "config.gz")
+HIDDEN = ("kcore", "keys", "key-users", "kmsg", "kallsyms", "sched_debug", "sysrq-trigger", "timer_list", "latency_stats", "config.gz")
 _FROZEN = ("sys", "irq", "bus", "fs", "acpi", "scsi")
 
 
@@ -54,7 +55,7 @@ def enter(order: Order) -> None:
     os.chdir(order.stage)
     _show_system()
     _write_etc(order)
-    _make_devices(order)
+    _make_devices()
     _mount_temporary(order)
     _bind(order.workspace, WORKSPACE, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
     for bind in order.binds:
@@ -82,7 +83,7 @@ def etc_files(order: Order) -> dict[str, str]:
 
 
 def _show_system() -> None:
-    for path in _SYSTEM:
+    for path in SYSTEM:
         if os.path.islink(path):
             os.symlink(os.readlink(path), path[1:])
         elif os.path.isdir(path):
@@ -100,7 +101,7 @@ def _write_etc(order: Order) -> None:
             _bind(os.path.realpath(path), path, _READ_ONLY)
 
 
-def _make_devices(order: Order) -> None:
+def _make_devices() -> None:
     os.mkdir("dev", 0o755)
     mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "size=64k,nr_inodes=64,mode=755")
     for name in _DEVICES:
@@ -110,15 +111,13 @@ def _make_devices(order: Order) -> None:
     os.mkdir("dev/pts", 0o755)
     mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
     os.symlink("pts/ptmx", "dev/ptmx")
-    os.mkdir("dev/shm", 0o755)
-    _mount_tmpfs("dev/shm", order)
 
 
 def _mount_temporary(order: Order) -> None:
-    for name in ("tmp", "run", "var", "var/tmp"):
-        os.mkdir(name, 0o755)
-    _mount_tmpfs("tmp", order)
-    _mount_tmpfs("var/tmp", order)
+    os.mkdir("run", 0o755)
+    for path in TEMPORARY:
+        os.makedirs(path[1:], 0o755, exist_ok=True)
+        _mount_tmpfs(path[1:], order)
 
 
 def _mount_tmpfs(target: str, order: Order) -> None:
@@ -139,7 +138,7 @@ def _bind(source: str, path: str, attributes: int) -> None:
 def _mount_proc() -> None:
     os.mkdir("proc", 0o555)
     mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    for name in _HIDDEN:
+    for name in HIDDEN:
         if os.path.exists(f"proc/{name}"):
             mount("/dev/null", f"proc/{name}", None, MS_BIND)
     for name in _FROZEN:

@@ -40,7 +40,7 @@ class Folder:
             self._note.write_text(json.dumps([str(folder) for folder in cgroups.folders] if cgroups else []), encoding="utf-8")
             for folder in (self.stage, self.workspace):
                 folder.mkdir(mode=0o755)
-            if os.geteuid() == 0:
+            if account.uid != os.geteuid():
                 os.chown(self.workspace, account.uid, account.gid)
         except FileExistsError as error:
             raise TargetFailed(f"There is a sandbox {self.path.name} here already.") from error

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ _REMEDY = (
     "Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces=10000; on Ubuntu also "
     "kernel.apparmor_restrict_unprivileged_userns=0), or run the worker with CAP_SYS_ADMIN, or use a target of type docker."
 )
+_INSTALL = "Install bubblewrap (apt-get install bubblewrap), or set the target's isolation to auto."
 _PROBE = SandboxSpec(handle="probe", memory_mb=64, cpus=1.0, pids=16, disk_mb=16)
 
 
@@ -77,27 +80,41 @@ class LocalRunner:
         return LocalSandbox(spec, folder, group, confinement, self._spawner)
 
     async def _prove(self) -> Confinement:
-        """The confinement that works here, found by running something in it. Raises SandboxRefused."""
-        confinement = Confinement(self._wanted(), choose_account(), None)
+        """The first confinement that works here, found by running something in each. Raises SandboxRefused."""
+        reasons: list[str] = []
+        for confinement in self._candidates():
+            reason = await self._try(confinement)
+            if reason is None:
+                return confinement
+            reasons.append(f"{confinement.isolation}: {reason}")
+        raise SandboxRefused(f"Jobs cannot be kept apart on this host ({'; '.join(reasons)}).", hint=_REMEDY)
+
+    async def _try(self, confinement: Confinement) -> str | None:
+        """Why it does not work; None where it does."""
         folder = Folder(self._root / f"probe-{os.getpid()}-{secrets.token_hex(4)}")
+        heard: list[bytes] = []
         try:
-            sandbox = await asyncio.to_thread(self._make, _PROBE, folder, confinement)
+            sandbox = await asyncio.to_thread(self._make, replace(_PROBE, handle=folder.path.name), folder, confinement)
             try:
-                ended = await sandbox.exec(["true"], on_output=lambda _stream, _data: None)
+                ended = await sandbox.exec(["true"], on_output=lambda _stream, data: heard.append(data))
             finally:
                 await sandbox.close()
         except TargetFailed as problem:
-            raise SandboxRefused(f"Jobs cannot be kept apart on this host. {problem.detail}", hint=_REMEDY) from problem
-        if ended.exit_code != 0:
-            raise SandboxRefused(f"A sandbox on this host cannot run `true`: {ended}.", hint=_REMEDY)
-        return confinement
+            said = b"".join(heard).decode(errors="replace").strip()
+            return f"{problem.detail} {said}".strip()
+        return None if ended.exit_code == 0 else f"`true` ended with {ended.exit_code}, {ended.signal}"
 
-    def _wanted(self) -> str:
-        if self._asked in ("none", "namespaces", "bubblewrap"):
-            return self._asked
-        if self._asked != "auto":
-            raise SandboxRefused(f"The target's isolation {self._asked!r} is not known.", hint="Use auto, bubblewrap, namespaces or none.")
-        return "namespaces"
+    def _candidates(self) -> list[Confinement]:
+        account = choose_account()
+        bubblewrap = shutil.which("bwrap")
+        found = [Confinement("namespaces", account), Confinement("none", account)]
+        if bubblewrap is not None:
+            found.insert(0, Confinement("bubblewrap", account, bubblewrap))
+        wanted = {"auto": {"bubblewrap", "namespaces"}}.get(self._asked, {self._asked})
+        chosen = [confinement for confinement in found if confinement.isolation in wanted]
+        if not chosen:
+            raise SandboxRefused(f"The target's isolation {self._asked} cannot be had: there is no such program.", hint=_INSTALL)
+        return chosen
 
     def _describe(self, confinement: Confinement) -> str:
         limits = f"cgroup v{self._cgroups.version}" if self._cgroups else "rlimits, watched"
