@@ -336,7 +336,7 @@ async def test_running_out_of_memory_is_proved(scene: Scene) -> None:
         pytest.skip("nothing bounds the memory of this target")
     sandbox = await scene.runner.open(spec(memory_mb=64))
     try:
-        exited = (await python(sandbox, "x = bytearray(300 * 2**20); print(len(x))")).exited
+        exited = (await python(sandbox, "import time; x = bytearray(300 * 2**20); time.sleep(20)")).exited
         assert exited is not None
         assert exited.oom is not None, exited
         assert exited.oom.source

@@ -101,6 +101,8 @@ def _bound(order: Order) -> None:
     bounds = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, order.files_mb * _MB), (resource.RLIMIT_NOFILE, order.open_files)]
     if order.processes:
         bounds.append((resource.RLIMIT_NPROC, order.processes))
+    if order.memory_mb:
+        bounds.append((resource.RLIMIT_DATA, order.memory_mb * _MB))
     for kind, most in bounds:
         hard = resource.getrlimit(kind)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)

@@ -22,9 +22,9 @@ class Order:
     """One program to run.
 
     `uid` and `gid` are those it runs under (the caller's own where that is not root). `stage` is an empty folder to mount on, `cgroups`
-    are folders that it joins. `files_mb`, `open_files`, `processes` and `tmp_mb` are bounds of one file in MB, of descriptors, of processes
-    (0: bounded by its cgroup), and of each of its temporary file systems. `namespaces` off runs it beside everything else, where the
-    operator wanted it so.
+    are folders that it joins. The bounds are of one file in MB, of descriptors, of processes and of the memory of each of them (0: bounded
+    by its cgroup), and of each of its temporary file systems. `namespaces` off runs it beside everything else, where the operator wanted
+    it so.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Order:
         files_mb: int,
         open_files: int,
         processes: int,
+        memory_mb: int,
         tmp_mb: int,
         namespaces: bool,
         bubblewrap: str | None = None,
@@ -60,6 +61,7 @@ class Order:
         self.files_mb = files_mb
         self.open_files = open_files
         self.processes = processes
+        self.memory_mb = memory_mb
         self.tmp_mb = tmp_mb
         self.namespaces = namespaces
         self.bubblewrap = bubblewrap

@@ -56,16 +56,17 @@ class Folder:
 
     def remember(self, pid: int) -> None:
         """Note the process that a command's others descend from, so that another worker can end it."""
-        with suppress(FileNotFoundError):
-            self._process_note.write_text(f"{pid} {started_at(pid)}", encoding="utf-8")
+        with suppress(FileNotFoundError), self._process_note.open("a", encoding="utf-8") as notes:
+            notes.write(f"{pid} {started_at(pid)}\n")
 
     def processes(self) -> list[int]:
         """The noted processes that still run."""
         found: list[int] = []
         with suppress(OSError, ValueError):
-            pid, began = self._process_note.read_text(encoding="utf-8").split()
-            if started_at(int(pid)) == began:
-                found.append(int(pid))
+            for line in self._process_note.read_text(encoding="utf-8").splitlines():
+                pid, began = line.split()
+                if started_at(int(pid)) == began:
+                    found.append(int(pid))
         return found
 
     def remove(self) -> None:
@@ -83,7 +84,7 @@ class Folder:
 
     @property
     def _process_note(self) -> Path:
-        return self.path / "process"
+        return self.path / "processes"
 
 
 def started_at(pid: int) -> str | None:

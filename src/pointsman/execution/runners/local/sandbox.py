@@ -14,13 +14,15 @@ from pointsman.execution.ports import Exited, OnOutput, SandboxSpec
 from pointsman.execution.runners.local.account import Account
 from pointsman.execution.runners.local.archives import pack, unpack
 from pointsman.execution.runners.local.cgroups import Group
-from pointsman.execution.runners.local.folders import Folder
+from pointsman.execution.runners.local.folders import Folder, started_at
+from pointsman.execution.runners.local.watching import Excess, Watch, running_below
 from pointsman.kit.confinement.order import WORKSPACE, Bind, Order
 from pointsman.kit.confinement.spawning import ConfinementFailed, ConfinementRefused, Ended, Spawner
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _OPEN_FILES = 4096
 _MOST_TEMPORARY_MB = 256
+_MOST_MEMORY_TIMES = 8  # of its limit may one process have between two looks, where no cgroup bounds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,9 @@ class LocalSandbox:
         self._confinement = confinement
         self._spawner = spawner
         self._running: set[asyncio.Task[Ended]] = set()
+        self._inits: set[int] = set()
+        bounded = group is not None and group.bounds_memory
+        self._watch = Watch(folder.workspace, spec.disk_mb, None if bounded else spec.memory_mb)
         self._closed = False
 
     @property
@@ -73,13 +78,16 @@ class LocalSandbox:
         order = self._order(argv, cwd, {"PATH": _PATH, "HOME": self._home, **self._spec.env, **(env or {})})
         kills = self._group.count_oom_kills() if self._group else 0
         began = time.monotonic()
-        ended = await self._run(order, on_output, stdin)
+        ended, excess = await self._run(order, on_output, stdin)
         took = int((time.monotonic() - began) * 1000)
-        oom = self._group.proof() if self._group and ended.code != 0 and self._group.count_oom_kills() > kills else None
+        oom = excess.oom if excess else None
+        if self._group and ended.code != 0 and self._group.count_oom_kills() > kills:
+            oom = self._group.proof()
         return Exited(ended.code, None if ended.signal is None else signal.Signals(ended.signal).name, took, oom)
 
     async def peak_memory_mb(self) -> int | None:
-        return self._group.peak_memory_mb() if self._group else None
+        """From the cgroup; without one the most that was seen, which may miss what lasted a tenth of a second."""
+        return self._group.peak_memory_mb() if self._group else self._watch.peak_mb or None
 
     async def close(self) -> None:
         """End everything that runs in it and remove it. Repeatable. Raises TargetFailed."""
@@ -94,22 +102,38 @@ class LocalSandbox:
     def _home(self) -> str:
         return str(self._folder.workspace) if self._confinement.isolation == "none" else WORKSPACE
 
-    async def _run(self, order: Order, on_output: OnOutput, stdin: bytes) -> Ended:
+    async def _run(self, order: Order, on_output: OnOutput, stdin: bytes) -> tuple[Ended, Excess | None]:
+        """Run to the end, or until a bound is passed, which ends it by SIGKILL and tells so on stderr."""
+
         def tell(descriptor: int, data: bytes) -> None:
             on_output("stdout" if descriptor == 1 else "stderr", data)
 
-        running = asyncio.create_task(self._spawner.run(order, tell, stdin, self._folder.remember))
+        running = asyncio.create_task(self._spawner.run(order, tell, stdin, self._begin))
+        watching = asyncio.create_task(self._watch.wait(self._processes))
         self._running.add(running)
         try:
-            return await running
+            await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                excess = watching.result()
+                on_output("stderr", f"pointsman: the command was ended: {excess.detail}\n".encode())
+                return Ended(None, signal.SIGKILL), excess
+            if running.cancelled():
+                raise TargetFailed(f"The sandbox {self.handle} was closed while a command ran.")
+            return running.result(), None
         except (ConfinementRefused, ConfinementFailed) as error:
             raise TargetFailed(f"The sandbox {self.handle} did not work: {error}.") from error
-        except asyncio.CancelledError:
-            if self._closed and running.cancelled():
-                raise TargetFailed(f"The sandbox {self.handle} was closed while a command ran.") from None
-            raise
         finally:
+            running.cancel()
+            watching.cancel()
+            await asyncio.wait({running, watching})
             self._running.discard(running)
+
+    def _begin(self, init: int) -> None:
+        self._inits = {known for known in self._inits if started_at(known)} | {init}
+        self._folder.remember(init)
+
+    def _processes(self) -> list[int]:
+        return self._group.members() if self._group else running_below(self._inits)
 
     def _remove(self) -> None:
         if self._group is not None:
@@ -123,6 +147,8 @@ class LocalSandbox:
     def _order(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str]) -> Order:
         require_runnable(argv, environment)
         spec, account = self._spec, self._confinement.account
+        # without namespaces the kernel would count every process that the account has anywhere
+        unbound = self._confinement.isolation == "none" or (self._group is not None and self._group.bounds_pids)
         return Order(
             argv=list(argv),
             environment=dict(environment),
@@ -136,7 +162,8 @@ class LocalSandbox:
             network=spec.network,
             files_mb=spec.disk_mb,
             open_files=_OPEN_FILES,
-            processes=0 if self._group and self._group.bounds_pids else spec.pids,
+            processes=0 if unbound else spec.pids,
+            memory_mb=0 if self._group and self._group.bounds_memory else _MOST_MEMORY_TIMES * spec.memory_mb,
             tmp_mb=max(1, min(_MOST_TEMPORARY_MB, spec.memory_mb // 2, spec.disk_mb)),
             namespaces=self._confinement.isolation != "none",
             bubblewrap=self._confinement.bubblewrap,
