@@ -131,6 +131,19 @@ class RunSettings(_Section):
         return self
 
 
+class SupervisionSettings(_Section):
+    """How supervised runs are bounded, and when their jobs ask a person first."""
+
+    max_jobs: int = Field(default=8, ge=1, le=64, description="Most jobs that one plan of a supervised run may come to.")
+    live_runs: int = Field(default=200, ge=1, description="Supervised runs of one tenant that have not ended.")
+    max_duration: Duration = Field(
+        default=timedelta(days=3), description="Longest supervised run, jobs and the wait for approvals together."
+    )
+    ask_at_risk: Literal["low", "medium", "high", "never"] = Field(
+        default="high", description="From which risk on the jobs of a supervised run ask a person before they act."
+    )
+
+
 class BudgetSettings(_Section):
     """How much is reserved of budgets."""
 
@@ -245,6 +258,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()
     runs: RunSettings = RunSettings()
+    supervision: SupervisionSettings = SupervisionSettings()
     budgets: BudgetSettings = BudgetSettings()
     workers: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()

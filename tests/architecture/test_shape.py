@@ -18,6 +18,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # The three places where any exception whatever has to become an answer, an outcome or a log line.
 MAY_CATCH_EVERYTHING = {
     "api/door.py": "the edge: whatever it was, the caller gets an answer",
+    "supervision/handling.py": "what executes supervised runs: each reaches one end",
     "chat/drives.py": "what executes runs: each reaches one end",
     "jobs/queue/picking.py": "what executes messages: each is done with or comes again",
     "bootstrap/loops.py": "maintenance loops: they neither end the process nor stay dead",

@@ -27,11 +27,11 @@ OWNING = {"tenant_id", "user_id", "owner_id", "session_id"}
 ERASED = {
     *("sessions", "messages", "runs", "past_turns", "memories", "token_usage", "usage_details", "idempotency_keys", "budgets"),
     *("user_tokens", "knowledge_entries", "api_keys", "data_exports"),
+    *("supervisor_runs", "supervisor_details"),
 }
 KEPT = {
     "audit_log": "who changed what, in a chain that must stay verifiable; nothing of what anybody said",
     "erasures": "that the erasure was done, and what for",
-    "supervisor_runs": "nothing writes it in this release",
 }
 
 
@@ -39,7 +39,26 @@ async def told(talk: Talk, session: str, *, tenant: str = "", user: str | None =
     """A turn in which the user said the mark, and was answered with it."""
     run = await talk.open(session, tenant=tenant, user=user, said=UserMessage((Text(f"I am {mark}"),)))
     await talk.end(run, session, tenant=tenant, messages=[AssistantMessage((Text(f"Hello {mark}"),))], error=json.dumps({"detail": mark}))
+    await supervised(talk.db, run, session, tenant=tenant, user=user, mark=mark)
     return run
+
+
+async def supervised(db: Database, run: str, session: str, *, tenant: str, user: str | None, mark: str) -> None:
+    """Let the run have been a supervised one, with a job."""
+    async with db.transaction() as connection:
+        story = await connection.fetchval(
+            "INSERT INTO supervisor_runs (team_id, session_id, user_id, user_message) VALUES ('t', $1, $2, $3) RETURNING id",
+            session,
+            user,
+            mark,
+        )
+        await connection.execute(
+            "INSERT INTO supervisor_details (run_id, supervisor_run_id, tenant_id, stage, deadline_at) VALUES ($1, $2, $3, 'ended', now())",
+            run,
+            story,
+            tenant,
+        )
+        await connection.execute("INSERT INTO execution_jobs (supervisor_run_id, prompt) VALUES ($1, $2)", story, mark)
 
 
 async def furnish(owner: Connection, *, tenant: str = "", user: str = "ann", mark: str = MARK) -> None:

@@ -18,6 +18,7 @@ from pointsman.bootstrap.execution import provide_execution
 from pointsman.bootstrap.jobs import provide_jobs
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
+from pointsman.bootstrap.supervision import provide_supervision
 from pointsman.budgets.metering import Budgets
 from pointsman.budgets.service import BudgetService
 from pointsman.chat.journal import Journal
@@ -105,7 +106,7 @@ class Gateway:
             TeamService(db),
             SessionService(db),
             MemoryService(db, require_agent=agents.require_agent),
-            RunService(db, replay, self._rescue),
+            RunService(db, replay, self._rescue, provide_supervision(self, catalogue, replay)),
             self._usage,
             BudgetService(db, require_agent=agents.require_agent, changed=self.budgets.active.forget),
             AuditService(db),

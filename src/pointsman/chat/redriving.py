@@ -42,7 +42,7 @@ async def read_recorded(connection: Connection, row: Record) -> Recorded:
         agent=from_snapshot(data),
         messages=[decode_message(content) for content in await session_queries.list_run_messages(connection, row["id"])],
         spent=_spent(await usage_queries.sum_of_run(connection, row["id"])),
-        interrupted=_interrupted_text(await run_queries.list_events(connection, row["id"], 0, rows=100_000)),
+        interrupted=interrupted_text(await run_queries.list_events(connection, row["id"], 0, rows=100_000)),
     )
 
 
@@ -50,7 +50,7 @@ def _spent(row: Record) -> Spent:
     return Spent(row["calls"], row["prompt_tokens"], row["completion_tokens"], row["is_estimated"], row["cost"])
 
 
-def _interrupted_text(stored: list[events.Event]) -> str:
+def interrupted_text(stored: list[events.Event]) -> str:
     """The text that was sent of a message whose model call the crash interrupted."""
     text = ""
     for event in stored:

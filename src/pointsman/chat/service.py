@@ -15,11 +15,11 @@ from pointsman.chat.journal import Journal
 from pointsman.chat.opening import Openings
 from pointsman.chat.schemas import ChatRequest
 from pointsman.chat.turning import Turns, payer_of
+from pointsman.chat.waiting import outcome_of
 from pointsman.kit.db import Database, Record
 from pointsman.kit.egress import Egress
 from pointsman.kit.ids import new_id
 from pointsman.kit.principal import Principal
-from pointsman.kit.problems import NotFound, Problem
 from pointsman.kit.telemetry import Metrics
 from pointsman.llm.models import Models
 from pointsman.runs import queries as run_queries
@@ -100,14 +100,7 @@ class ChatService:
             outcome = await asyncio.shield(drive.done)
             if outcome is not None:
                 return outcome
-        async for _ in self._replay.follow(run_id):
-            pass
-        async with self._db.connection() as connection:
-            row = await run_queries.find_run(connection, run_id, None)
-        if row is None:
-            raise NotFound(f"No run {run_id!r}.")
-        error = run_queries.parse(row["error"])
-        return Outcome(row["status"], (row["result"] or "null").encode(), Problem.recall(error) if error else None)
+        return await outcome_of(self._db, self._replay, run_id)
 
     async def find_facts(self, run_id: str) -> RunFacts | None:
         """A run that exists already: for a request that is repeated."""

@@ -128,7 +128,7 @@ class JobService:
         await CANCELLING.reach("before")
         async with self._db.transaction() as connection:
             row = await _require(connection, principal, job_id)
-            asked = await self._cancel(connection, row["id"])
+            asked = await self.cancel_within(connection, row["id"])
             if asked:
                 await record(connection, principal, "job.cancelled", "job", str(row["id"]), {"was": row["status"]}, tenant=row["tenant_id"])
         await CANCELLING.reach("after")
@@ -156,8 +156,11 @@ class JobService:
         await RETRYING.reach("after")
         return await self.require_job(principal, job_id)
 
-    async def _cancel(self, connection: Connection, job_id: uuid.UUID) -> bool:
-        """Whether there was something to cancel. A job may pass from one state to the next meanwhile, hence each is tried."""
+    async def cancel_within(self, connection: Connection, job_id: uuid.UUID) -> bool:
+        """End the job within the caller's transaction, or have its worker end it; whether there was something to cancel.
+
+        A job may pass from one state to the next meanwhile, hence each is tried.
+        """
         if await queries.request_cancel(connection, job_id):
             return True
         for before in _CANCELLED_AT_ONCE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from typing import Any
 
 
@@ -14,3 +15,11 @@ def encode(value: object) -> str:
 def decode(text: str) -> Any:
     """The value of a text."""
     return json.loads(text)
+
+
+def unfenced(text: str) -> str:
+    """JSON without the code fence that models without structured output like to put around it."""
+    stripped = text.strip()
+    if stripped.startswith("```") and stripped.endswith("```") and len(stripped) > 6:
+        return stripped[3:-3].lstrip(string.ascii_letters).strip()
+    return stripped

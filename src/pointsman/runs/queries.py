@@ -90,7 +90,7 @@ async def take_over(connection: Connection, *, replica: str, dead_after: float, 
         UPDATE runs SET replica = $1, epoch = epoch + 1, reserved_seq = reserved_seq + $4
         WHERE id IN (
             SELECT r.id FROM runs r
-            WHERE r.status = 'running' AND ($5::varchar IS NULL OR r.id = $5)
+            WHERE r.status = 'running' AND r.kind <> 'supervised' AND ($5::varchar IS NULL OR r.id = $5)
               AND NOT EXISTS (
                 SELECT FROM replicas p WHERE p.id = r.replica AND p.seen_at > clock_timestamp() - make_interval(secs => $2::float8)
               )

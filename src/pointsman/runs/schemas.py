@@ -20,6 +20,17 @@ class RunUsage(Read):
     cost: float | None
 
 
+class RunSupervisor(Read):
+    """What a supervised run was classified as, and the jobs that it came to, in order; null until the leader has classified it."""
+
+    supervisor_run_id: str
+    classification: str | None
+    worker_agent_id: str | None
+    execution_engine: str | None
+    risk_level: str | None
+    jobs: list[str]
+
+
 class RunRead(Read):
     """A run."""
 
@@ -39,3 +50,4 @@ class RunRead(Read):
     output: Any = None
     usage: RunUsage | None
     error: dict[str, Any] | None
+    supervisor: RunSupervisor | None = None

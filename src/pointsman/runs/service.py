@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from pointsman.kit.db import Database, Record
+from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.principal import Principal
 from pointsman.runs import disposal, queries
 from pointsman.runs.errors import RunEnded, RunEventsExpired, RunIsRunning, RunNotFound
+from pointsman.runs.ports import SupervisedRuns
 from pointsman.runs.replay import Replay
 from pointsman.runs.replicas import Rescue
-from pointsman.runs.schemas import RunRead, RunStatus, RunUsage
+from pointsman.runs.schemas import RunRead, RunStatus, RunSupervisor, RunUsage
 from pointsman.web.paging import Page, decode_cursor, page_of
 
 _CANCEL_PATIENCE = 5.0
+_SUPERVISED = "supervised"
 
 
 class RunService:
     """Reads, cancels and resumes runs."""
 
-    def __init__(self, db: Database, replay: Replay, rescue: Rescue) -> None:
+    def __init__(self, db: Database, replay: Replay, rescue: Rescue, supervised: SupervisedRuns | None = None) -> None:
         self._db = db
         self._rescue = rescue
+        self._supervised = supervised
         self.replay = replay
 
     async def list_runs(
@@ -51,11 +55,12 @@ class RunService:
                 session_id=session_id,
                 user_id=user_id,
             )
-        return page_of(rows, limit, _read, lambda row: (row["ordinal"],))
+            stories = await self._describe(connection, rows[:limit])
+        return page_of(rows, limit, lambda row: _read(row, stories.get(row["id"])), lambda row: (row["ordinal"],))
 
     async def require_run(self, principal: Principal, run_id: str) -> RunRead:
         """One run that the caller may see."""
-        return _read(await self.require_row(principal, run_id))
+        return await self._read(await self.require_row(principal, run_id))
 
     async def require_row(self, principal: Principal, run_id: str) -> Record:
         """The same as a row."""
@@ -79,23 +84,37 @@ class RunService:
     async def cancel(self, principal: Principal, run_id: str) -> RunRead:
         """Ask whoever drives the run to stop, and wait a moment for its end. Repeatable; refused once it has ended otherwise."""
         row = await self.require_row(principal, run_id)
-        async with self._db.connection() as connection:
+        async with self._db.transaction() as connection:
             asked = await queries.request_cancel(connection, run_id)
+            if asked and row["kind"] == _SUPERVISED and self._supervised is not None:
+                await self._supervised.stop(connection, run_id)
         if asked:
             await self._wait_for_end(run_id)
         row = await self.require_row(principal, run_id)
         if not asked and row["status"] != "cancelled":
             raise RunEnded(f"Run {run_id} is {row['status']}.")
-        return _read(row)
+        return await self._read(row)
 
     async def resume(self, principal: Principal, run_id: str) -> RunRead:
         """Drive an interrupted run on from its last recorded step, here and now instead of when its replica's death is noticed."""
         row = await self.require_row(principal, run_id)
         if row["status"] != "running":
             raise RunEnded(f"Run {run_id} is {row['status']}.")
+        if row["kind"] == _SUPERVISED:
+            raise RunIsRunning(f"Run {run_id} is driven by the workers.", hint=f"Follow it at /v2/runs/{run_id}/events.")
         if not await self._rescue.run_once(run_id):
             raise RunIsRunning(f"Run {run_id} is driven by a live replica.", hint=f"Follow it at /v2/runs/{run_id}/events.")
         return await self.require_run(principal, run_id)
+
+    async def _read(self, row: Record) -> RunRead:
+        async with self._db.connection() as connection:
+            return _read(row, (await self._describe(connection, [row])).get(row["id"]))
+
+    async def _describe(self, connection: Connection, rows: Sequence[Record]) -> Mapping[str, Mapping[str, Any]]:
+        supervised = [row["id"] for row in rows if row["kind"] == _SUPERVISED]
+        if not supervised or self._supervised is None:
+            return {}
+        return await self._supervised.describe(connection, supervised)
 
     async def _wait_for_end(self, run_id: str) -> None:
         try:
@@ -106,7 +125,7 @@ class RunService:
             return
 
 
-def _read(row: Record) -> RunRead:
+def _read(row: Record, story: Mapping[str, Any] | None) -> RunRead:
     result: dict[str, Any] = msgspec.json.decode(row["result"]) if row["result"] else {}
     return RunRead(
         id=row["id"],
@@ -125,4 +144,5 @@ def _read(row: Record) -> RunRead:
         output=result.get("output"),
         usage=RunUsage(**result["usage"]) if result else None,
         error=queries.parse(row["error"]),
+        supervisor=None if story is None else RunSupervisor(**story),
     )

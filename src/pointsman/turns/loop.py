@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import string
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from pointsman.kit.json_schema import JsonSchema
+from pointsman.kit.json_text import unfenced
 from pointsman.kit.problems import Problem
 from pointsman.llm.port import (
     ModelAnswer,
@@ -146,7 +146,7 @@ def _judge(plan: TurnPlan, state: TurnState, text: str) -> tuple[_Rejection | No
     if plan.output_schema is None:
         return None, None
     try:
-        output = msgspec.json.decode(_bare(text))
+        output = msgspec.json.decode(unfenced(text))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         wrong = f"it is not JSON ({error})"
     else:
@@ -157,14 +157,6 @@ def _judge(plan: TurnPlan, state: TurnState, text: str) -> tuple[_Rejection | No
     end = OutputInvalid(f"The last answer did not match: {wrong}.")
     complaint = f"Your answer does not match the required schema: {wrong}. Answer again with the corrected JSON only."
     return _Rejection(complaint, end if state.corrections >= _CORRECTIONS else None), None
-
-
-def _bare(text: str) -> str:
-    """JSON without the code fence that models without structured output like to put around it."""
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```") and len(stripped) > 6:
-        return stripped[3:-3].lstrip(string.ascii_letters).strip()
-    return stripped
 
 
 async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, toolbox: Toolbox, recorder: Recorder) -> None:
