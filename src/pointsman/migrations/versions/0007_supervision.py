@@ -41,9 +41,9 @@ def upgrade() -> None:
         sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("workspace", sa.LargeBinary()),
         sa.CheckConstraint("stage IN ('classify', 'jobs', 'answer', 'ended')", name=op.f("ck_supervisor_details_stage")),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_supervisor_details_run_id_runs"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_supervisor_details_run_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
-            ["supervisor_run_id"], ["supervisor_runs.id"], name=op.f("fk_supervisor_details_supervisor_run_id_supervisor_runs")
+            ["supervisor_run_id"], ["supervisor_runs.id"], name=op.f("fk_supervisor_details_supervisor_run_id")
         ),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_supervisor_details")),
     )
