@@ -46,6 +46,7 @@ _CHECKED = {
     "erasures.status": "completed",
     "job_attempts.status": "completed",
     "job_workspaces.kind": "in",
+    "supervisor_details.stage": "jobs",
 }
 
 

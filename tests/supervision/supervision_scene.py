@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -80,7 +80,6 @@ class Supervision:
     agents: AgentService
     teams: TeamService
     jobs: JobService
-    ended: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     def supervisor(self, worker: str = "w1") -> Supervisor:
         """A worker's handler of messages."""
@@ -92,7 +91,6 @@ class Supervision:
             worker=worker,
             dead_after=timedelta(seconds=8),
             cancel_job=self.jobs.cancel_within,
-            ended=lambda kind, status: self.ended.append((kind, status)),
         )
 
     def made_with(self, settings: SupervisionSettings) -> SupervisionService:

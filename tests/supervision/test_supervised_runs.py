@@ -52,7 +52,6 @@ async def test_a_job_goes_out_comes_back_and_is_summed_up(scene: Supervision) ->
     assert names.count("usage.recorded") == 2
     end = (await scene.events(run_id))[-1][1]
     assert end["usage"]["total_tokens"] == sum(prompt + completion for _, prompt, completion, _ in await scene.usage(run_id))
-    assert scene.ended == [("supervised", "completed")]
 
 
 async def test_the_leader_is_told_what_came_of_the_jobs_as_data(scene: Supervision) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
+from pointsman.bootstrap.supervision import make_supervisor
 from pointsman.budgets.metering import Budgets
 from pointsman.execution.asking import asker
 from pointsman.execution.driving import Driver
@@ -70,7 +71,7 @@ class Worker:
             watch=watch,
             secrets=settings.secrets,
         )
-        self._picker = Picker(dsn, {"job": driver.handle}, [pool], slots=slots)
+        self._picker = Picker(dsn, {"job": driver.handle, "supervise": make_supervisor(self).handle}, [pool], slots=slots)
         for topic in (ENGINES, TARGETS):
             self.listener.subscribe(topic, catalogue.forget)
         self.listener.subscribe(CANCEL_TOPIC, watch.hint)

@@ -49,11 +49,10 @@ class Supervisor:
         worker: str,
         dead_after: timedelta,
         cancel_job: CancelJob,
-        ended: Callable[[str, str], None],
     ) -> None:
         """Make one for the process `worker`; `dead_after` is the silence by which the queue knows a handler's death.
 
-        `cancel_job` cancels one job in a transaction of its own connection; `ended` is told the kind of a run and how it ended.
+        `cancel_job` ends one job, or has its worker end it, within the caller's transaction.
         """
         self._db = db
         self._models = models
@@ -62,7 +61,6 @@ class Supervisor:
         self._worker = worker
         self._dead_after = dead_after
         self._cancel_job = cancel_job
-        self._ended = ended
 
     async def handle(self, message: Message) -> timedelta | None:
         """Drive the run of the message to where it has to wait; when to come again, if another handler has it. Raises Unavailable."""
@@ -100,7 +98,7 @@ class Supervisor:
         finally:
             await recording.settled()
         if recording.outcome is not None:
-            self._ended("supervised", recording.outcome)
+            log.info("run.ended", status=recording.outcome)
 
     async def _to_its_end(self, row: Record, recorded: Recorded, recording: Recording) -> None:
         try:

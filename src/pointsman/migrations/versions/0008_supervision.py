@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -42,9 +42,7 @@ def upgrade() -> None:
         sa.Column("workspace", sa.LargeBinary()),
         sa.CheckConstraint("stage IN ('classify', 'jobs', 'answer', 'ended')", name=op.f("ck_supervisor_details_stage")),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_supervisor_details_run_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["supervisor_run_id"], ["supervisor_runs.id"], name=op.f("fk_supervisor_details_supervisor_run_id")
-        ),
+        sa.ForeignKeyConstraint(["supervisor_run_id"], ["supervisor_runs.id"], name=op.f("fk_supervisor_details_supervisor_run_id")),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_supervisor_details")),
     )
     op.create_index("uq_supervisor_details_supervisor_run_id", "supervisor_details", ["supervisor_run_id"], unique=True)
