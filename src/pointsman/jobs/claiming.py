@@ -26,7 +26,7 @@ SELECT j.id, j.status, d.tenant_id, d.key_id, d.user_id, d.agent_id, d.run_id, d
        a.target_id AS lost_on, a.handle AS lost_handle
 FROM execution_jobs j
 JOIN job_details d ON d.job_id = j.id
-LEFT JOIN job_attempts a ON a.job_id = j.id AND a.status = 'running'
+LEFT JOIN LATERAL (SELECT t.target_id, t.handle FROM job_attempts t WHERE t.job_id = j.id AND t.status = 'running' LIMIT 1) a ON true
 WHERE j.id = ANY($1) AND j.completed_at IS NULL AND j.status IN ('queued', 'running')
 """
 
@@ -38,58 +38,64 @@ FROM (SELECT DISTINCT worker_pool AS pool FROM job_details WHERE job_id = ANY($1
 _LOCK_TARGETS = "SELECT FROM execution_targets WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"
 
 # An attempt that is still said to be running is one whose worker was declared dead by the queue: it is lost, in this very statement, and
-# takes no slot any more.
+# takes no slot any more. Rows are locked one by one, in the order of the array, by look-ups that no plan can turn into a scan.
 _CLAIM = """
-WITH asked AS (
-    SELECT * FROM unnest($1::uuid[], $2::int[], $3::varchar[], $4::varchar[], $5::varchar[], $6::text[], $7::int[], $8::int[], $9::int[])
-    AS a (job_id, message, worker, engine_id, target_id, place, slots, pool_slots, cap_mb)
-), held AS MATERIALIZED (
+WITH held AS MATERIALIZED (
     SELECT a.*, j.status, j.memory_limit_mb, d.worker_pool, d.priority, d.ordinal, d.tenant_id, d.kind, d.most_memory_mb,
-           coalesce(d.remaining_seconds, d.timeout_seconds) AS seconds, d.losses
-    FROM asked a JOIN execution_jobs j ON j.id = a.job_id JOIN job_details d ON d.job_id = a.job_id
-    WHERE j.status IN ('queued', 'running') AND NOT d.parked AND (a.message IS NULL OR a.message = d.sent)
-      AND (d.not_before IS NULL OR d.not_before <= clock_timestamp())
-    ORDER BY j.id FOR UPDATE OF j, d
+           coalesce(d.remaining_seconds, d.timeout_seconds) AS seconds, j.status = 'running' AND d.losses + 1 >= $10 AS poisoned
+    FROM unnest($1::uuid[], $2::int[], $3::varchar[], $4::varchar[], $5::varchar[], $6::text[], $7::int[], $8::int[], $9::int[])
+        AS a (job_id, message, worker, engine_id, target_id, place, slots, pool_slots, cap_mb)
+    CROSS JOIN LATERAL (
+        SELECT status, memory_limit_mb FROM execution_jobs WHERE id = a.job_id AND status IN ('queued', 'running') FOR UPDATE
+    ) j
+    CROSS JOIN LATERAL (
+        SELECT * FROM job_details WHERE job_id = a.job_id AND NOT parked AND (a.message IS NULL OR a.message = sent)
+            AND (not_before IS NULL OR not_before <= clock_timestamp()) FOR UPDATE
+    ) d
 ), lost AS (
     UPDATE job_attempts t SET status = 'lost', ended_at = clock_timestamp(), reason = 'lost: its worker went away'
-    FROM held h WHERE t.job_id = h.job_id AND t.status = 'running'
+    WHERE t.job_id = ANY (ARRAY(SELECT job_id FROM held WHERE status = 'running')) AND t.status = 'running'
     RETURNING t.job_id, t.epoch, t.target_id, t.handle
-), busy AS (
+), busy AS MATERIALIZED (
     SELECT t.target_id, count(*) AS n FROM job_attempts t
-    WHERE t.status = 'running' AND t.target_id = ANY($5) AND NOT EXISTS (SELECT FROM held h WHERE h.job_id = t.job_id)
+    WHERE t.status = 'running' AND t.target_id = ANY($5) AND t.job_id <> ALL (ARRAY(SELECT job_id FROM held WHERE status = 'running'))
     GROUP BY t.target_id
-), pool_busy AS (
+), pool_busy AS MATERIALIZED (
     SELECT t.worker_pool, count(*) AS n FROM job_attempts t
-    WHERE t.status = 'running' AND t.worker_pool IN (SELECT worker_pool FROM held WHERE pool_slots IS NOT NULL)
-      AND NOT EXISTS (SELECT FROM held h WHERE h.job_id = t.job_id)
+    WHERE t.status = 'running' AND t.worker_pool = ANY (ARRAY(SELECT worker_pool FROM held WHERE pool_slots IS NOT NULL))
+      AND t.job_id <> ALL (ARRAY(SELECT job_id FROM held WHERE status = 'running'))
     GROUP BY t.worker_pool
 ), seated AS (
-    SELECT h.*, coalesce(b.n, 0) + row_number() OVER (PARTITION BY h.target_id ORDER BY h.priority DESC, h.ordinal) AS seat
-    FROM held h LEFT JOIN busy b ON b.target_id = h.target_id
-    WHERE NOT (h.status = 'running' AND h.losses + 1 >= $10)
+    SELECT h.*, coalesce((SELECT n FROM busy b WHERE b.target_id = h.target_id), 0)
+                + row_number() OVER (PARTITION BY h.target_id, h.poisoned ORDER BY h.priority DESC, h.ordinal) AS seat
+    FROM held h
 ), pooled AS (
-    SELECT s.*, coalesce(s.seat <= s.slots, true) AS fits,
-           coalesce(b.n, 0) + row_number() OVER (
-               PARTITION BY s.worker_pool, coalesce(s.seat <= s.slots, true) ORDER BY s.priority DESC, s.ordinal) AS pool_seat
-    FROM seated s LEFT JOIN pool_busy b ON b.worker_pool = s.worker_pool
-), fated AS (
-    SELECT p.job_id, CASE WHEN p.fits AND coalesce(p.pool_seat <= p.pool_slots, true) THEN 'granted' ELSE 'parked' END AS fate FROM pooled p
+    SELECT s.*, coalesce((SELECT n FROM pool_busy b WHERE b.worker_pool = s.worker_pool), 0)
+                + row_number() OVER (PARTITION BY s.worker_pool, s.poisoned, coalesce(s.seat <= s.slots, true)
+                                     ORDER BY s.priority DESC, s.ordinal) AS pool_seat
+    FROM seated s
 ), decided AS MATERIALIZED (
-    SELECT h.*, coalesce(f.fate, 'poisoned') AS fate,
-           greatest(1, least(coalesce(h.memory_limit_mb, m.memory_mb, h.most_memory_mb), h.cap_mb)) AS memory_mb
-    FROM held h LEFT JOIN fated f ON f.job_id = h.job_id
-    LEFT JOIN job_memory m ON m.tenant_id = h.tenant_id AND m.engine_id = h.engine_id AND m.kind = h.kind
+    SELECT p.*,
+           CASE WHEN p.poisoned THEN 'poisoned'
+                WHEN coalesce(p.seat <= p.slots, true) AND coalesce(p.pool_seat <= p.pool_slots, true) THEN 'granted'
+                ELSE 'parked' END AS fate,
+           greatest(1, least(coalesce(p.memory_limit_mb,
+                                      (SELECT m.memory_mb FROM job_memory m
+                                       WHERE (m.tenant_id, m.engine_id, m.kind) = (p.tenant_id, p.engine_id, p.kind)),
+                                      p.most_memory_mb), p.cap_mb)) AS memory_mb
+    FROM pooled p
 ), details AS (
     UPDATE job_details d SET
-        epoch = d.epoch + CASE x.fate WHEN 'granted' THEN 1 ELSE 0 END,
-        last_seq = d.last_seq + CASE x.fate WHEN 'parked' THEN 0 ELSE 1 END,
-        losses = d.losses + CASE x.status WHEN 'running' THEN 1 ELSE 0 END,
+        epoch = d.epoch + (x.fate = 'granted')::int,
+        last_seq = d.last_seq + (x.fate <> 'parked')::int,
+        losses = d.losses + (x.status = 'running')::int,
         not_before = NULL,
         parked = x.fate = 'parked',
         parked_on = CASE x.fate WHEN 'parked' THEN x.target_id END,
         parked_limit = CASE x.fate WHEN 'parked' THEN coalesce(x.slots, x.pool_slots) END
-    FROM decided x WHERE d.job_id = x.job_id
-    RETURNING d.job_id, d.epoch, d.last_seq, d.run_id, d.failures, d.max_attempts, d.cancel_requested, d.explicit_memory,
+    FROM decided x WHERE d.job_id = x.job_id AND d.job_id = ANY (ARRAY(SELECT job_id FROM decided))
+    RETURNING x.job_id, x.fate, x.worker, x.engine_id, x.target_id, x.memory_mb, x.cap_mb, x.seconds, d.tenant_id, d.worker_pool, d.kind,
+              d.epoch, d.last_seq, d.run_id, d.failures, d.max_attempts, d.cancel_requested, d.explicit_memory, d.output_bytes,
               d.checkpoint::text AS checkpoint
 ), jobs AS (
     UPDATE execution_jobs j SET
@@ -102,17 +108,13 @@ WITH asked AS (
         completed_at = CASE x.fate WHEN 'poisoned' THEN clock_timestamp() END,
         last_failure_reason = CASE WHEN x.fate = 'poisoned' THEN 'lost: ' || $10 || ' workers died with this job'
                                    WHEN x.status = 'running' THEN 'lost: its worker went away' ELSE j.last_failure_reason END
-    FROM decided x WHERE j.id = x.job_id AND (x.fate <> 'parked' OR x.status = 'running')
+    FROM decided x WHERE j.id = x.job_id AND j.id = ANY (ARRAY(SELECT job_id FROM decided)) AND (x.fate <> 'parked' OR x.status = 'running')
 ), tried AS (
     INSERT INTO job_attempts (job_id, epoch, worker, engine_id, target_id, worker_pool, handle, memory_limit_mb)
-    SELECT x.job_id, d.epoch, x.worker, x.engine_id, x.target_id, x.worker_pool, 'pm-' || x.job_id || '-' || d.epoch, x.memory_mb
-    FROM decided x JOIN details d ON d.job_id = x.job_id WHERE x.fate = 'granted'
+    SELECT job_id, epoch, worker, engine_id, target_id, worker_pool, 'pm-' || job_id || '-' || epoch, memory_mb
+    FROM details WHERE fate = 'granted'
 )
-SELECT x.job_id, x.fate, x.tenant_id, x.worker, x.engine_id, x.target_id, x.worker_pool, x.kind, x.memory_mb, x.cap_mb, x.seconds,
-       d.epoch, d.last_seq, d.run_id, d.failures, d.max_attempts, d.cancel_requested, d.checkpoint, d.explicit_memory,
-       l.epoch AS lost_epoch, l.target_id AS lost_on, l.handle AS lost_handle
-FROM decided x JOIN details d ON d.job_id = x.job_id LEFT JOIN lost l ON l.job_id = x.job_id
-ORDER BY x.priority DESC, x.ordinal
+SELECT d.*, l.epoch AS lost_epoch, l.target_id AS lost_on, l.handle AS lost_handle FROM details d LEFT JOIN lost l ON l.job_id = d.job_id
 """
 
 
@@ -133,17 +135,18 @@ async def claim(connection: Connection, claims: Sequence[Claim]) -> list[Claimed
     bounded = sorted({claim.target_id for claim in claims if claim.slots is not None})
     if bounded:
         await connection.fetch(_LOCK_TARGETS, bounded)
+    asked = sorted(claims, key=lambda claim: claim.job_id)
     rows = await connection.fetch(
         _CLAIM,
-        [claim.job_id for claim in claims],
-        [claim.message for claim in claims],
-        [claim.worker for claim in claims],
-        [claim.engine_id for claim in claims],
-        [claim.target_id for claim in claims],
-        [claim.place for claim in claims],
-        [claim.slots for claim in claims],
-        [claim.pool_slots for claim in claims],
-        [claim.cap_mb for claim in claims],
+        [claim.job_id for claim in asked],
+        [claim.message for claim in asked],
+        [claim.worker for claim in asked],
+        [claim.engine_id for claim in asked],
+        [claim.target_id for claim in asked],
+        [claim.place for claim in asked],
+        [claim.slots for claim in asked],
+        [claim.pool_slots for claim in asked],
+        [claim.cap_mb for claim in asked],
         MOST_LOSSES,
     )
     await events.tell(connection, [_told(row) for row in rows if row["fate"] != "parked"])

@@ -22,13 +22,20 @@ WITH asked AS (
                          $17::int[], $18::int[], $19::float8[], $20::text[], $21::bytea[]) WITH ORDINALITY
     AS a (id, tenant_id, prompt, worker_config, memory_mb, supervisor_run_id, key_id, user_id, agent_id, run_id, engine_id, target_id,
           worker_pool, priority, kind, job_spec, max_attempts, most_memory_mb, timeout_seconds, event, workspace, place)
-), behind AS (
-    SELECT a.id, w.parked_on, w.parked_limit FROM asked a CROSS JOIN LATERAL (
-        SELECT d.parked_on, d.parked_limit FROM job_details d
-        WHERE d.parked AND CASE WHEN a.target_id IS NULL THEN d.target_id IS NULL AND d.worker_pool = a.worker_pool
-                                ELSE d.parked_on = a.target_id END
-        LIMIT 1
+), line AS (
+    SELECT w.* FROM (SELECT DISTINCT target_id, worker_pool FROM asked) a CROSS JOIN LATERAL (
+        SELECT a.target_id, a.worker_pool, p.parked_on, p.parked_limit FROM (
+            (SELECT d.parked_on, d.parked_limit FROM job_details d WHERE d.parked AND d.parked_on = a.target_id
+             ORDER BY d.priority DESC, d.ordinal LIMIT 1)
+            UNION ALL
+            (SELECT d.parked_on, d.parked_limit FROM job_details d
+             WHERE a.target_id IS NULL AND d.parked AND d.target_id IS NULL AND d.worker_pool = a.worker_pool
+             ORDER BY d.priority DESC, d.ordinal LIMIT 1)
+        ) p LIMIT 1
     ) w
+), behind AS (
+    SELECT a.id, l.parked_on, l.parked_limit FROM asked a
+    JOIN line l ON l.worker_pool = a.worker_pool AND l.target_id IS NOT DISTINCT FROM a.target_id
 ), made AS (
     INSERT INTO execution_jobs (id, supervisor_run_id, worker_config, prompt, memory_limit_mb)
     SELECT id, supervisor_run_id, worker_config::jsonb, prompt, memory_mb FROM asked ORDER BY place

@@ -10,6 +10,7 @@ from pointsman.jobs import events
 from pointsman.jobs.queue.port import Message
 from pointsman.jobs.queue.sending import enqueue
 from pointsman.jobs.states import Status, require_edge
+from pointsman.jobs.storable import storable_text
 from pointsman.kit import failpoints
 from pointsman.kit.db import Connection
 
@@ -48,7 +49,7 @@ async def end(
     Raises JobStateRefused for an edge that there is not.
     """
     require_edge(before, after)
-    row = await connection.fetchrow(_END, job_id, before, after, reason, retry_at)
+    row = await connection.fetchrow(_END, job_id, before, after, storable_text(reason), retry_at)
     if row is None:
         return False
     said: dict[str, object] = {"status": after, "reason": reason}

@@ -7,6 +7,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from pointsman.kit.db import Connection
@@ -57,15 +58,16 @@ def visible(event: Event, verbosity: Verbosity) -> bool:
 
 
 async def tell(connection: Connection, told: Sequence[Told]) -> None:
-    """Store events in their jobs' logs and in those of their runs."""
+    """Store events in their jobs' logs and in those of their runs; those of one job stand together, and become one row."""
     if not told:
         return
+    rows = [(job_id, [one.event() for one in of_job]) for job_id, of_job in groupby(told, key=lambda one: one.job_id)]
     await connection.execute(
         _STORE,
-        [one.job_id for one in told],
-        [one.seq for one in told],
-        [one.seq for one in told],
-        [pack([one.event()]) for one in told],
+        [job_id for job_id, _ in rows],
+        [of_job[0].seq for _, of_job in rows],
+        [of_job[-1].seq for _, of_job in rows],
+        [pack(of_job) for _, of_job in rows],
     )
     await tell_runs(connection, [(one.job_id, one.run_id, one.type, one.payload) for one in told])
 

@@ -13,6 +13,7 @@ from pointsman.jobs.parking import wake
 from pointsman.jobs.queue.sending import enqueue
 from pointsman.jobs.rows import Claimed, Ending, Finish, Transition
 from pointsman.jobs.states import ENDED, require_edge
+from pointsman.jobs.storable import storable_json, storable_text
 from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Record
 
@@ -22,17 +23,17 @@ PAUSING = failpoints.declare("jobs.pause", "An attempt ends because a person has
 
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 1.0, 60.0
 
-# The lock on both rows is the fence: it finds nothing once another attempt has begun or the job is no longer running.
+# The lock on both rows is the fence: it finds nothing once another attempt has begun or the job is no longer running. Rows are locked one
+# by one, in the order of the array, by look-ups that no plan can turn into a scan.
 _FINISH = """
-WITH asked AS (
-    SELECT * FROM unnest($1::uuid[], $2::int[], $3::varchar[], $4::varchar[], $5::text[], $6::text[], $7::int[], $8::int[], $9::text[],
-                         $10::int[], $11::interval[], $12::bool[], $13::bool[], $14::text[], $15::timestamptz[], $16::varchar[],
-                         $17::varchar[])
-    AS a (job_id, epoch, status, attempt, reason, result, exit_code, peak_mb, evidence, memory_mb, delay, counts, retried, checkpoint,
-          retry_at, container_id, host)
-), held AS MATERIALIZED (
-    SELECT a.*, j.timeout_at FROM asked a JOIN execution_jobs j ON j.id = a.job_id JOIN job_details d ON d.job_id = a.job_id
-    WHERE d.epoch = a.epoch AND j.status = 'running' ORDER BY j.id FOR UPDATE OF j, d
+WITH held AS MATERIALIZED (
+    SELECT a.*, j.timeout_at
+    FROM unnest($1::uuid[], $2::int[], $3::varchar[], $4::varchar[], $5::text[], $6::text[], $7::int[], $8::int[], $9::text[], $10::int[],
+                $11::interval[], $12::bool[], $13::bool[], $14::text[], $15::timestamptz[], $16::varchar[], $17::varchar[])
+        AS a (job_id, epoch, status, attempt, reason, result, exit_code, peak_mb, evidence, memory_mb, delay, counts, retried, checkpoint,
+              retry_at, container_id, host)
+    CROSS JOIN LATERAL (SELECT timeout_at FROM execution_jobs WHERE id = a.job_id AND status = 'running' FOR UPDATE) j
+    CROSS JOIN LATERAL (SELECT 1 FROM job_details WHERE job_id = a.job_id AND epoch = a.epoch FOR UPDATE) d
 ), details AS (
     UPDATE job_details d SET
         failures = d.failures + h.counts::int,
@@ -43,7 +44,7 @@ WITH asked AS (
         checkpoint = CASE WHEN h.status = 'awaiting_approval' THEN h.checkpoint::json ELSE d.checkpoint END,
         remaining_seconds = CASE WHEN h.status = 'awaiting_approval'
             THEN greatest(1, extract(epoch FROM h.timeout_at - clock_timestamp())) ELSE d.remaining_seconds END
-    FROM held h WHERE d.job_id = h.job_id
+    FROM held h WHERE d.job_id = h.job_id AND d.job_id = ANY (ARRAY(SELECT job_id FROM held))
     RETURNING d.job_id, d.last_seq, d.sent, d.worker_pool, d.priority
 ), jobs AS (
     UPDATE execution_jobs j SET
@@ -56,12 +57,11 @@ WITH asked AS (
         memory_limit_mb = coalesce(h.memory_mb, j.memory_limit_mb),
         container_id = coalesce(h.container_id, j.container_id),
         target_host = coalesce(h.host, j.target_host)
-    FROM held h WHERE j.id = h.job_id
-    RETURNING j.id, j.supervisor_run_id
+    FROM held h WHERE j.id = h.job_id AND j.id = ANY (ARRAY(SELECT job_id FROM held))
 ), attempts AS (
     UPDATE job_attempts t SET status = h.attempt, ended_at = clock_timestamp(), reason = h.reason, exit_code = h.exit_code,
         peak_memory_mb = h.peak_mb, evidence = h.evidence::json
-    FROM held h WHERE t.job_id = h.job_id AND t.epoch = h.epoch
+    FROM held h WHERE t.job_id = h.job_id AND t.epoch = h.epoch AND t.job_id = ANY (ARRAY(SELECT job_id FROM held))
 )
 SELECT d.job_id, d.last_seq, d.sent, d.worker_pool, d.priority FROM details d
 """
@@ -131,19 +131,15 @@ async def finish(connection: Connection, finishes: Sequence[Finish]) -> list[boo
 
     Safe to repeat: an end that was committed already is true.
     """
-    transitions = [decide(one) for one in finishes]
-    for transition in transitions:
+    asked = sorted(((one, decide(one)) for one in finishes), key=lambda pair: pair[0].attempt.job_id)
+    for _, transition in asked:
         require_edge("running", transition.job)
-    rows = {row["job_id"]: row for row in await connection.fetch(_FINISH, *_columns(finishes, transitions))}
-    held = [
-        (one, transition, rows[one.attempt.job_id])
-        for one, transition in zip(finishes, transitions, strict=True)
-        if one.attempt.job_id in rows
-    ]
+    rows = {row["job_id"]: row for row in await connection.fetch(_FINISH, *_columns(asked))}
+    held = [(one, transition, rows[one.attempt.job_id]) for one, transition in asked if one.attempt.job_id in rows]
     if held:
         await _tell(connection, held)
         await _follow_up(connection, held)
-    done = set(rows) | await _already(connection, finishes, transitions, set(rows))
+    done = set(rows) | await _already(connection, [pair for pair in asked if pair[0].attempt.job_id not in rows])
     return [one.attempt.job_id in done for one in finishes]
 
 
@@ -181,36 +177,35 @@ async def _follow_up(connection: Connection, held: Sequence[Held]) -> None:
     )
 
 
-async def _already(connection: Connection, finishes: Sequence[Finish], transitions: Sequence[Transition], held: set[object]) -> set[object]:
-    missing = [(one.attempt, transition) for one, transition in zip(finishes, transitions, strict=True) if one.attempt.job_id not in held]
+async def _already(connection: Connection, missing: Sequence[tuple[Finish, Transition]]) -> set[object]:
     if not missing:
         return set()
     found = await connection.fetch(
         _ALREADY,
-        [attempt.job_id for attempt, _ in missing],
-        [attempt.epoch for attempt, _ in missing],
+        [one.attempt.job_id for one, _ in missing],
+        [one.attempt.epoch for one, _ in missing],
         [transition.attempt for _, transition in missing],
     )
     return {row["job_id"] for row in found}
 
 
-def _columns(finishes: Sequence[Finish], transitions: Sequence[Transition]) -> list[list[object]]:
+def _columns(asked: Sequence[tuple[Finish, Transition]]) -> list[list[object]]:
     return [
-        [one.attempt.job_id for one in finishes],
-        [one.attempt.epoch for one in finishes],
-        [transition.job for transition in transitions],
-        [transition.attempt for transition in transitions],
-        [one.reason for one in finishes],
-        [one.result for one in finishes],
-        [one.exit_code for one in finishes],
-        [one.peak_memory_mb for one in finishes],
-        [one.evidence for one in finishes],
-        [transition.memory_mb for transition in transitions],
-        [transition.delay for transition in transitions],
-        [transition.counts for transition in transitions],
-        [transition.retried for transition in transitions],
-        [one.checkpoint for one in finishes],
-        [one.retry_at for one in finishes],
-        [one.container_id for one in finishes],
-        [one.host for one in finishes],
+        [one.attempt.job_id for one, _ in asked],
+        [one.attempt.epoch for one, _ in asked],
+        [transition.job for _, transition in asked],
+        [transition.attempt for _, transition in asked],
+        [storable_text(one.reason) for one, _ in asked],
+        [storable_json(one.result) for one, _ in asked],
+        [one.exit_code for one, _ in asked],
+        [one.peak_memory_mb for one, _ in asked],
+        [storable_json(one.evidence) for one, _ in asked],
+        [transition.memory_mb for _, transition in asked],
+        [transition.delay for _, transition in asked],
+        [transition.counts for _, transition in asked],
+        [transition.retried for _, transition in asked],
+        [storable_json(one.checkpoint) for one, _ in asked],
+        [one.retry_at for one, _ in asked],
+        [one.container_id for one, _ in asked],
+        [one.host for one, _ in asked],
     ]

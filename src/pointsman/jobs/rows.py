@@ -121,6 +121,8 @@ class Claimed:
     failures: int
     max_attempts: int
     cancel_requested: bool
+    output_bytes: int
+    """How much of its output is kept already."""
     checkpoint: str | None
     lost: Lost | None
 
