@@ -217,8 +217,11 @@ class WorkerSettings(_Section):
 class RetentionSettings(_Section):
     """How long ended work is kept, 1 day at least (`30d`, `P30D` or seconds); 0 keeps it for ever."""
 
-    events: Kept = Field(default=timedelta(days=30), description="A run's events, from its end; they go with their run at the latest.")
+    events: Kept = Field(
+        default=timedelta(days=30), description="Events of runs and jobs, from their end; they go with their run or job at the latest."
+    )
     runs: Kept = Field(default=timedelta(days=90), description="Runs, from their end; the messages stay in their session.")
+    jobs: Kept = Field(default=timedelta(days=90), description="Jobs, from their end; their events and files go with `events`.")
     sessions: Kept = Field(default=timedelta(), description="Sessions with all that belongs to them, from their last turn.")
     usage: Kept = Field(default=timedelta(), description="Usage of model calls.")
 

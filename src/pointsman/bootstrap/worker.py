@@ -22,9 +22,9 @@ from pointsman.execution.selecting import Catalogue
 from pointsman.execution.service import ENGINES, TARGETS
 from pointsman.execution.watching import CANCEL_TOPIC, Watch
 from pointsman.execution.workers.presence import Presence
-from pointsman.jobs import parking
 from pointsman.jobs.queue.picking import Picker
 from pointsman.jobs.queue.statements import forget_picks
+from pointsman.jobs.sweeping import JobSweeper
 from pointsman.jobs.writing import JobWriter
 from pointsman.kit.db import Database
 from pointsman.kit.egress import Egress
@@ -36,7 +36,6 @@ from pointsman.settings import Settings
 
 log = structlog.get_logger()
 
-_SWEEP = 2.0  # seconds between looks for parked jobs that nobody woke
 _TIDY = 60.0
 _PICKS_KEPT = timedelta(minutes=10)
 
@@ -82,7 +81,7 @@ class Worker:
             ("jobs.output", outputs.run),
             ("jobs.watch", watch.run),
             ("jobs.reap", Reaper(db, catalogue, self._runners, pool).run),
-            ("jobs.sweep", self._sweep),
+            ("jobs.sweep", JobSweeper(db).run),
             ("queue.tidy", self._tidy),
             ("budgets.reserve", self.budgets.run),
             ("presence", self._presence.run),
@@ -120,12 +119,6 @@ class Worker:
         await self.models.aclose()
         await self.egress.aclose()
         await self.db.close()
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP)
-            async with self.db.transaction() as connection:
-                await parking.wake_missed(connection)
 
     async def _tidy(self) -> None:
         while True:

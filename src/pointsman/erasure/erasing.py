@@ -12,6 +12,7 @@ from pointsman.audit.service import record
 from pointsman.budgets import disposal as budgets
 from pointsman.credentials import disposal as credentials
 from pointsman.erasure import queries
+from pointsman.jobs import disposal as jobs
 from pointsman.kit.db import Connection
 from pointsman.knowledge import disposal as knowledge
 from pointsman.retention.kinds import Swept
@@ -28,9 +29,10 @@ async def _answers(connection: Connection, tenant: str, user_id: str | None, mos
     return len(await connection.fetch(idempotency.ERASE_USER, tenant, user_id, most))
 
 
-# Answers are found by their runs, so they go before them; keys last, so that what they may still write is met.
+# Answers and jobs are found by their runs, so they go before them; keys last, so that what they may still write is met.
 STEPS: dict[str, Step] = {
     "answers": _answers,
+    "jobs": jobs.erase_jobs,
     "sessions": sessions.erase_sessions,
     "memories": sessions.erase_memories,
     "usage": usage.erase_usage,
@@ -55,8 +57,9 @@ async def erase_batch(connection: Connection, place: Any, most: int) -> Swept:
         taken = await step(connection, tenant, user_id, most - rows)
         rows += taken
         counts[name] = counts.get(name, 0) + taken
-    # A run that was let in at the last moment ends within its limits; until then its session waits.
-    completed = rows == 0 and await queries.find_live_run(connection, tenant, user_id) is None
+    # A run or a job that was let in at the last moment ends within its limits; until then its session waits.
+    live = await queries.find_live_run(connection, tenant, user_id) or await jobs.find_live_job(connection, tenant, user_id)
+    completed = rows == 0 and live is None
     if completed:
         await queries.forget_exports(connection, tenant, user_id)
         await record(connection, None, "data.erased", *subject(tenant, user_id), {"erasure_id": erasure["id"], **counts}, tenant=tenant)

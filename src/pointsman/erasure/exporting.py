@@ -29,6 +29,8 @@ def _section(columns: str, source: str, where: str, *keys: tuple[str, str]) -> S
 
 _MINE = "t.tenant_id = $1 AND ($2::varchar IS NULL OR t.user_id = $2)"
 _MY_SESSION = "EXISTS (SELECT FROM sessions s WHERE s.tenant_id = $1 AND s.id = t.session_id AND ($2::varchar IS NULL OR s.user_id = $2))"
+_MY_RUN = "EXISTS (SELECT FROM runs r WHERE r.id = t.run_id AND r.user_id = $2)"
+_MY_JOB = f"t.tenant_id = $1 AND ($2::varchar IS NULL OR t.user_id = $2 OR {_MY_RUN})"
 # A stored user is `<tenant>/<user>`, in the operator's own tenant the plain id.
 _STORED_USER = """
 CASE WHEN $2::varchar IS NOT NULL THEN t.user_id = CASE WHEN $1::varchar = '' THEN $2 ELSE $1 || '/' || $2 END
@@ -50,6 +52,12 @@ SECTIONS: dict[str, Section] = {
         "t.id, t.kind, t.subject, t.status, t.session_id, t.user_id, t.request, t.result, t.error, t.created_at, t.completed_at",
         "runs t",
         _MINE,
+        ("t.ordinal", "bigint"),
+    ),
+    "job": _section(
+        "j.*, t.run_id, t.user_id, t.job_spec",
+        "job_details t JOIN execution_jobs j ON j.id = t.job_id",
+        _MY_JOB,
         ("t.ordinal", "bigint"),
     ),
     "memory": _section("t.*", "memories t", _MINE, ("t.id", "varchar")),

@@ -13,6 +13,7 @@ from pointsman.erasure import exporting, queries
 from pointsman.erasure.erasing import subject
 from pointsman.erasure.errors import DataInUse, ErasureForbidden, ErasureNotFound, ExportRequired
 from pointsman.erasure.schemas import ErasureRead
+from pointsman.jobs import disposal as jobs
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.ids import new_id
 from pointsman.kit.notify import notify
@@ -89,6 +90,9 @@ class ErasureService:
             live = await queries.find_live_run(connection, tenant, user_id)
             if live is not None:
                 raise DataInUse(f"Run {live} is under way.", hint=f"POST /v2/runs/{live}/cancel, or wait for it.", run_id=live)
+            job = await jobs.find_live_job(connection, tenant, user_id)
+            if job is not None:
+                raise DataInUse(f"Job {job} is under way.", hint=f"POST /v2/jobs/{job}/cancel, or wait for it.", job_id=str(job))
             erasure_id = new_id("era")
             asked = {"erasure_id": erasure_id, "export_id": export_id}
             if await queries.insert_erasure(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pointsman.jobs import disposal as jobs
 from pointsman.kit.db import Connection
 from pointsman.retention import queries
 from pointsman.runs import disposal as runs
@@ -33,11 +34,14 @@ Batch = Callable[[Connection, Any, int], Awaitable[Swept]]
 
 def batches(settings: RetentionSettings) -> dict[str, Batch]:
     """The kinds that expire at these settings, by name, in the order in which they are swept."""
-    runs_kept = _kept(settings.runs)
+    runs_kept, jobs_kept = _kept(settings.runs), _kept(settings.jobs)
     # Events go before their run, so that deleting a run is never a large batch.
     events_kept = min((kept for kept in (_kept(settings.events), runs_kept) if kept), default=None)
+    job_events_kept = min((kept for kept in (_kept(settings.events), jobs_kept) if kept), default=None)
     chosen: list[tuple[str, timedelta | None, Callable[[timedelta], Batch]]] = [
         ("events", events_kept, _events),
+        ("job_events", job_events_kept, _job_events),
+        ("jobs", jobs_kept, _jobs),
         ("runs", runs_kept, _runs),
         ("sessions", _kept(settings.sessions), _sessions),
         ("usage", _kept(settings.usage), _usage),
@@ -57,6 +61,24 @@ def _events(kept: timedelta) -> Batch:
         after = msgspec.convert(place, runs.Place) if place else None
         rows, reached, more = await runs.expire_events(connection, kept, after, most)
         return Swept(rows, reached, more)
+
+    return batch
+
+
+def _job_events(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        after = msgspec.convert(place, jobs.Place) if place else None
+        rows, reached, more = await jobs.expire_events(connection, kept, after, most)
+        return Swept(rows, reached, more)
+
+    return batch
+
+
+def _jobs(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        del place
+        rows = await jobs.expire_jobs(connection, kept, most)
+        return Swept(rows, None, rows == most)
 
     return batch
 
