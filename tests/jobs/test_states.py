@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 
 from pointsman.jobs.errors import JobStateRefused
-from pointsman.jobs.states import EDGES, ENDED, RETRYABLE, Status, diagram, require_edge
+from pointsman.jobs.states import EDGES, ENDED, RETRYABLE, Status, diagram, require_edge, table
 from pointsman.kit.db import Connection
 
 STATUSES: tuple[Status, ...] = get_args(Status)
-DOCUMENT = Path(__file__).parents[2] / "docs" / "concepts" / "jobs.md"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("before", "after"), [pair for pair in product(STATUSES, STATUSES) if pair[0] != pair[1]])
@@ -53,5 +53,6 @@ def test_every_status_has_its_edges_and_the_ends_are_told() -> None:
     assert {"completed"} | RETRYABLE == ENDED
 
 
-def test_the_document_shows_this_very_machine() -> None:
-    assert f"```mermaid\n{diagram()}\n```" in DOCUMENT.read_text(encoding="utf-8")
+def test_the_documents_show_this_very_machine() -> None:
+    assert table() in (ROOT / "docs" / "concepts" / "jobs.md").read_text(encoding="utf-8")
+    assert f"```mermaid\n{diagram()}\n```" in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")

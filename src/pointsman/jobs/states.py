@@ -52,3 +52,10 @@ def diagram() -> str:
     lines += [f"    {before} --> {after}: {why}" for before, edges in EDGES.items() for after, why in edges.items()]
     lines += [f"    {status} --> [*]" for status, edges in EDGES.items() if not edges]
     return "\n".join(lines)
+
+
+def table() -> str:
+    """The same as a table in Markdown."""
+    lines = ["| From | To | When |", "| --- | --- | --- |", f"| | `{FIRST}` | created |"]
+    lines += [f"| `{before}` | `{after}` | {why} |" for before, edges in EDGES.items() for after, why in edges.items()]
+    return "\n".join(lines)
