@@ -9,7 +9,8 @@ import typer
 from pointsman.cli.connection import connected
 from pointsman.cli.options import Json, Most
 from pointsman.cli.output import fields, say, show, show_json, show_json_line, table
-from pointsman.cli.speaking import call_of
+from pointsman.cli.speaking import Speaker, call_of
+from pointsman.cli.working import output_of, told_of
 from pointsman.client import Event
 
 app = typer.Typer(help="What was asked, how it ended, and its events.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
@@ -22,7 +23,7 @@ Verbosity = Literal["full", "events", "result"]
 def list_runs(
     *,
     status: Annotated[str | None, typer.Option("--status", help="pending, running, paused, completed, failed or cancelled.")] = None,
-    agent: Annotated[str | None, typer.Option("--agent", help="Only of this agent.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only of this agent or team.")] = None,
     session: Annotated[str | None, typer.Option("--session", help="Only of this session.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="Only for this user.")] = None,
     most: Most = 50,
@@ -35,8 +36,16 @@ def list_runs(
     if as_json:
         show_json(runs)
         return
-    rows = [{**run, "agent": run["subject"], "tokens": (run["usage"] or {}).get("total_tokens")} for run in runs]
-    table(rows, ["id", "status", "agent", "session_id", "user_id", "tokens", "created_at", "content"])
+    rows = [
+        {
+            **run,
+            "agent": run["subject"],
+            "tokens": (run["usage"] or {}).get("total_tokens"),
+            "jobs": len(run["supervisor"]["jobs"]) if run["supervisor"] else None,
+        }
+        for run in runs
+    ]
+    table(rows, ["id", "kind", "status", "agent", "session_id", "user_id", "jobs", "tokens", "created_at", "content"])
 
 
 @app.command("show")
@@ -59,6 +68,25 @@ def show_events(
     with connected() as client:
         for event in client.runs.events(run_id, after=after, verbosity=verbosity):
             show_json_line({"id": event.id, "event": event.name, "data": event.data}) if as_json else show(line_of(event))
+
+
+@app.command("watch")
+def watch_run(
+    run_id: RunId,
+    *,
+    output: Annotated[bool, typer.Option("--output", help="Also what its jobs print.")] = False,
+) -> None:
+    """Tell what happens in a run as people read it, to its end; exits with its failure."""
+    speaker = Speaker()
+    with connected() as client:
+        for event in client.runs.events(run_id, verbosity="full" if output else "events"):
+            if output and (text := output_of(event)):
+                speaker.end()
+                show(text, end="")
+            else:
+                speaker.take(event)
+    if speaker.failure is not None:
+        raise speaker.failure
 
 
 @app.command("cancel")
@@ -84,6 +112,8 @@ def line_of(event: Event) -> str:
 
 def _gist(event: Event) -> str:
     data = event.data
+    if (work := told_of(event)) is not None:
+        return work
     match event.name:
         case "message.delta" | "message.completed" | "reasoning.delta":
             return repr(data["text"])

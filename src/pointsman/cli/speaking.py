@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from pointsman.cli.output import plain, say, style
+from pointsman.cli.working import told_of
 from pointsman.client import Event, ProblemResponse, Transcript
 
 _BAD_GATEWAY = 502
@@ -42,6 +43,10 @@ class Speaker:
 
     def _print(self, event: Event, added: str) -> None:
         data = event.data
+        if (work := told_of(event)) is not None:
+            self.end()
+            self._talk(style(work, "dim"))
+            return
         match event.name:
             case "message.delta" if self._live:
                 self._write(added)

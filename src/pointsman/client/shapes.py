@@ -126,6 +126,17 @@ class ChatAnswer(TypedDict):
     usage: Usage
 
 
+class RunSupervisor(TypedDict):
+    """What a supervised run was classified as, and its jobs."""
+
+    supervisor_run_id: str
+    classification: str | None
+    worker_agent_id: str | None
+    execution_engine: str | None
+    risk_level: str | None
+    jobs: list[str]
+
+
 class Run(TypedDict):
     """A run."""
 
@@ -145,6 +156,7 @@ class Run(TypedDict):
     output: Any
     usage: Usage | None
     error: dict[str, Any] | None
+    supervisor: RunSupervisor | None
 
 
 class Session(TypedDict):
