@@ -106,7 +106,7 @@ def resume_run(run_id: RunId, *, as_json: Json = False) -> None:
 
 
 def line_of(event: Event) -> str:
-    """An event on one line."""
+    """An event on one line, with its id."""
     return f"{event.id:>5}  {event.name:<18} {_gist(event)}".rstrip()
 
 
