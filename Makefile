@@ -11,7 +11,7 @@ UV := .uv/bin/uv
 READY := $(VENV)/.ready
 DIST ?= -n 2
 # What `make test-system` installs on Debian as root: what tests start the database under other accounts with, and real targets of work.
-SYSTEM_PACKAGES := util-linux docker.io openssh-server
+SYSTEM_PACKAGES := util-linux bubblewrap docker.io openssh-server
 
 export UV_PYTHON_DOWNLOADS := never
 

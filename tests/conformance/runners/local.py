@@ -33,6 +33,7 @@ class Remembered(LocalRunner):
     def __init__(self, root: Path, isolation: str) -> None:
         super().__init__(root, {"isolation": isolation})
         self.root = root
+        self.isolation = isolation
         self.opened: list[str] = []
 
     async def open(self, spec: SandboxSpec) -> LocalSandbox:
