@@ -112,6 +112,12 @@ async def list_engines(
     return [ExecutionEngine.of(row) for row in rows]
 
 
+async def find_agent_config(connection: Connection, agent_id: str) -> dict[str, Any] | None:
+    """The config of a worker agent, a deleted one's too: its jobs go on."""
+    config = await connection.fetchval("SELECT config FROM agent_info WHERE id = $1", agent_id)
+    return json_text.decode(config) if config else None
+
+
 async def insert_target(
     connection: Connection,
     target_id: str,

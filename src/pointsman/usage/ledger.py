@@ -14,8 +14,8 @@ class UsageRow(NamedTuple):
 
     run_id: str
     call: int
-    agent_id: str
-    session_id: str
+    agent_id: str | None
+    session_id: str | None
     user_id: str | None
     key_id: int | None
     tenant_id: str

@@ -9,6 +9,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from pointsman.execution.ports import Sandbox
 
@@ -23,6 +24,7 @@ class Tree:
 
     archive: bytes = b""
     prints: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    former: dict[str, str | None] = field(default_factory=dict[str, str | None])  # texts that the archive no longer has
 
     @classmethod
     def of(cls, archive: bytes) -> Tree:
@@ -33,9 +35,21 @@ class Tree:
                 prints[_path(member)] = (_print(tar, member), member.mode & 0o111)
         return cls(archive, prints)
 
+    def former_of(self, paths: list[str]) -> dict[str, Any]:
+        """What has to be remembered of these files, as JSON, so that `with_former` knows this tree once they have changed."""
+        texts = self.texts(set(paths))
+        return {path: {"print": self.prints.get(path), "text": texts.get(path)} for path in paths}
+
+    def with_former(self, former: dict[str, Any]) -> Tree:
+        """The tree as it was when these files were still as `former_of` says."""
+        prints = {path: told for path, told in self.prints.items() if path not in former}
+        prints |= {path: (was["print"][0], was["print"][1]) for path, was in former.items() if was["print"]}
+        return Tree(self.archive, prints, {path: was["text"] for path, was in former.items() if was["print"]})
+
     def texts(self, paths: set[str]) -> dict[str, str | None]:
         """The texts of these files; None for one that is no text, or too long to be shown."""
-        found: dict[str, str | None] = {}
+        found = {path: text for path, text in self.former.items() if path in paths}
+        paths = (paths & self.prints.keys()) - found.keys()
         if not paths or not self.archive:
             return found
         with tarfile.open(fileobj=io.BytesIO(self.archive)) as tar:
