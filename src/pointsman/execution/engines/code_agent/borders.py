@@ -103,4 +103,4 @@ def _folder(path: str) -> str:
 
 
 def _is_in(path: str, folder: str) -> bool:
-    return folder == "." or path == folder or path.startswith(f"{folder}/")
+    return folder in {".", path} or path.startswith(f"{folder}/")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from pointsman.execution.ports import Work
 
-_BEGIN = """You work on the files of a workspace, with the tools you are given. Look before you change something, change as little as the task needs, \
-and check what you did, for instance by running the tests. When you are done, answer with a short summary of what you changed and what you found; \
-your answer without a tool call ends the work. What is refused stays refused: do not look for a way around it."""
+_BEGIN = """You work on the files of a workspace, with the tools you are given. Look before you change something, change as little
+as the task needs, and check what you did, for instance by running the tests. When you are done, answer with a short summary of what
+you changed and what you found; your answer without a tool call ends the work. What is refused stays refused:
+do not look for a way around it."""
 
 
 def system_of(work: Work, instructions: str) -> str:

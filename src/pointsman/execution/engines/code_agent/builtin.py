@@ -15,8 +15,9 @@ from pointsman.execution import queries
 from pointsman.execution.engines import Parts
 from pointsman.execution.engines.code_agent.borders import Borders, Keeper
 from pointsman.execution.engines.code_agent.briefing import system_of
+from pointsman.execution.engines.code_agent.effects import Effects, InterruptionError
 from pointsman.execution.engines.code_agent.steps import Steps
-from pointsman.execution.engines.code_agent.toolbox import Interrupted, SandboxTools
+from pointsman.execution.engines.code_agent.toolbox import SandboxTools
 from pointsman.execution.engines.spending import Spending, Spent
 from pointsman.execution.engines.workspace import Tree, changed, look, unified_diff
 from pointsman.execution.errors import TargetFailed
@@ -66,7 +67,7 @@ class BuiltinEngine:
         except asyncio.CancelledError:
             await _cut_off(session)
             raise
-        except Interrupted as interruption:
+        except InterruptionError as interruption:
             return await _interrupted(session, interruption.cause)
         except ModelProblem as problem:
             await session.steps.paid(problem.spent)
@@ -88,7 +89,8 @@ class BuiltinEngine:
         spending = Spending(self._parts.db, self._parts.budgets, work, Spent.of(checkpoint.get("usage")))
         borders = Borders.of(work.spec)
         keeper = Keeper(sandbox, borders, begun, may_delete="delete_files" in work.allowance.dangers)
-        tools = SandboxTools(work, sandbox, state, borders, keeper, list(checkpoint.get("commands", [])))
+        effects = Effects(sandbox, work.output, borders, keeper, list(checkpoint.get("commands", [])))
+        tools = SandboxTools(work, state, effects)
         return _Session(work, sandbox, spending, Steps(work, spending), begun, state, tools, self._plan(work, agent))
 
     async def _agent(self, work: Work) -> Mapping[str, Any]:
@@ -103,7 +105,9 @@ class BuiltinEngine:
         script = handler.script.model_dump(mode="json", exclude_unset=True) if handler.script else agent.get("script")
         own = handler.model is not None
         return TurnPlan(
-            models=(handler.model, *handler.model_fallbacks) if handler.model else _models(agent) or (default_model(work.provider, script),),
+            models=(handler.model, *handler.model_fallbacks)
+            if handler.model
+            else _models(agent) or (default_model(work.provider, script),),
             system=system_of(work, handler.instructions),
             history=(),
             settings=handler.model_settings.given() if own or not agent else dict(agent.get("model_settings", {})),
@@ -138,7 +142,9 @@ async def _interrupted(session: _Session, cause: Problem | OutOfMemory) -> RanOu
     if isinstance(cause, Problem):
         raise cause
     peak = await session.sandbox.peak_memory_mb()
-    return RanOut(cause, peak, {"status": "oom", "output": "", "usage": session.spending.spent.read(), "error": f"memory ran out: {cause.detail}"})
+    return RanOut(
+        cause, peak, {"status": "oom", "output": "", "usage": session.spending.spent.read(), "error": f"memory ran out: {cause.detail}"}
+    )
 
 
 async def _paused(session: _Session) -> Asks:
@@ -148,7 +154,7 @@ async def _paused(session: _Session) -> Asks:
     checkpoint = {
         "messages": msgspec.to_builtins(session.state.messages),
         "former": session.begun.former_of(changed(session.begun, now)),
-        "commands": session.tools.commands,
+        "commands": session.tools.effects.commands,
         "usage": session.spending.spent.read(),
     }
     return Asks(tuple(session.tools.asked), checkpoint, workspace)
@@ -174,7 +180,7 @@ async def _result(session: _Session, status: str, output: str, *, error: str | N
     except TargetFailed as problem:
         result["files_unknown"] = problem.detail
     result |= {
-        "commands": session.tools.commands,
+        "commands": session.tools.effects.commands,
         "model": session.plan.models[0],
         "steps": session.state.model_calls + (1 if status == "completed" else 0),
         "usage": session.spending.spent.read(),

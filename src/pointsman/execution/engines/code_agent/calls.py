@@ -17,7 +17,7 @@ _SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh"}
 _PIECES = re.compile(r"[;&|\n]+")
 
 
-class ArgsInvalid(ValueError):
+class ArgsError(ValueError):
     """The model's arguments make no sense; the message is for the model."""
 
 
@@ -140,12 +140,12 @@ WRITING = frozenset({"write_file", "edit_file", "delete_file"})
 
 
 def read_args(tool: str, raw: dict[str, Any]) -> Args:
-    """The arguments of a call. Raises ArgsInvalid."""
+    """The arguments of a call. Raises ArgsError."""
     try:
         return TOOLS[tool].model_validate(raw)
     except pydantic.ValidationError as error:
         wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors(include_url=False))
-        raise ArgsInvalid("; ".join(wrong)) from None
+        raise ArgsError("; ".join(wrong)) from None
 
 
 def specs_of(names: list[str]) -> tuple[ToolSpec, ...]:

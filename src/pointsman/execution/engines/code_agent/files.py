@@ -10,30 +10,30 @@ from pointsman.execution.ports import Sandbox
 _MOST = 4 * 2**20
 
 
-class FileUnusable(ValueError):
+class FileError(ValueError):
     """It is not there, or is no text; the message is for the model."""
 
 
 async def read_text(sandbox: Sandbox, path: str) -> tuple[str, int]:
-    """The text of a file and its mode. Raises FileUnusable, TargetFailed."""
+    """The text of a file and its mode. Raises FileError, TargetFailed."""
     with tarfile.open(fileobj=io.BytesIO(await sandbox.download([path]))) as tar:
         member = next((one for one in tar if one.name.removeprefix("./") == path), None)
         if member is None:
-            raise FileUnusable(f"There is no file {path}.")
+            raise FileError(f"There is no file {path}.")
         if member.issym():
-            raise FileUnusable(f"{path} is a link to {member.linkname}.")
+            raise FileError(f"{path} is a link to {member.linkname}.")
         content = tar.extractfile(member)
         if content is None:
-            raise FileUnusable(f"{path} is no file.")
+            raise FileError(f"{path} is no file.")
         if member.size > _MOST:
-            raise FileUnusable(f"{path} has {member.size} bytes, too many to be read as a text.")
+            raise FileError(f"{path} has {member.size} bytes, too many to be read as a text.")
         data = content.read()
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        raise FileUnusable(f"{path} is no text.") from None
+        raise FileError(f"{path} is no text.") from None
     if "\0" in text:
-        raise FileUnusable(f"{path} is no text.")
+        raise FileError(f"{path} is no text.")
     return text, member.mode
 
 
