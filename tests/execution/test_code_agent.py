@@ -112,6 +112,8 @@ async def test_tools_tell_the_model_what_went_wrong(parts: Parts, place: FolderS
         ("search", {"pattern": "nowhere"}, "[no line matches]"),
         ("command", {"argv": "echo 'a b' c"}, "exit 0\na b c\n"),
         ("command", {"argv": "sh -c 'exit 4'"}, "exit 4\n"),
+        ("command", {"argv": ["echo", "\0"]}, "The arguments have a NUL or half a character in them."),
+        ("write_file", {"path": "a", "content": "'\\u0000'"}, "Wrote a."),
         ("no_tool", {}, "There is no tool 'no_tool'."),
     ]
     for name, args, said in cases:
@@ -153,11 +155,11 @@ async def test_only_allowed_tools_and_commands_can_be_used(parts: Parts, place: 
 
 
 async def test_what_a_command_does_beyond_its_borders_is_put_back(parts: Parts, place: FolderSandbox) -> None:
-    script = "echo x > src/new; echo x >> README.md; echo x > outside; rm src/sums.py"
+    script = "echo x > src/new; echo x >> README.md; echo x > outside; mv src/sums.py src/moved"
     work = work_of(place, allowed_directories=["src"])
     result = await done(await agent_of(parts, turn(("command", {"argv": ["sh", "-c", script]}))).run(work))
     assert result["output"].endswith("Not allowed, hence put back as it was: README.md, outside, src/sums.py.")
-    assert result["files_changed"] == ["src/new"]
+    assert result["files_changed"] == ["src/moved", "src/new"]
     assert (place.folder / "README.md").read_text() == "Sums.\n"
     assert (place.folder / "src" / "sums.py").read_text() == PROGRAM
 
@@ -204,7 +206,6 @@ async def test_an_asking_call_waits_and_goes_on_from_where_it_stood(parts: Parts
     assert asks.approvals == ("apr_2.call_1_0",)
     assert work.asked == [("2.call_1_0", "command", "make release", {"argv": ["make", "release"]})]
     assert asks.workspace is not None
-    assert json.loads(json.dumps(asks.checkpoint)) == asks.checkpoint
 
     other = FolderSandbox(tmp_path / "another")
     other.folder.mkdir()

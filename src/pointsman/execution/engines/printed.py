@@ -10,6 +10,12 @@ from pointsman.execution.ports import Stream
 MOST_OF_A_STREAM = 256 * 1024
 MOST_OF_A_RESULT = 1024 * 1024
 
+
+def plain(text: str) -> str:
+    """Text that the database takes: half characters and NUL, which models write as well, are replaced."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 Tell = Callable[[str, Stream], None]
 
 

@@ -38,7 +38,7 @@ class Tree:
     def former_of(self, paths: list[str]) -> dict[str, Any]:
         """What has to be remembered of these files, as JSON, so that `with_former` knows this tree once they have changed."""
         texts = self.texts(set(paths))
-        return {path: {"print": self.prints.get(path), "text": texts.get(path)} for path in paths}
+        return {path: {"print": list(self.prints.get(path, ())), "text": texts.get(path)} for path in paths}
 
     def with_former(self, former: dict[str, Any]) -> Tree:
         """The tree as it was when these files were still as `former_of` says."""

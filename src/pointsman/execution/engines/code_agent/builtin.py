@@ -18,12 +18,13 @@ from pointsman.execution.engines.code_agent.briefing import system_of
 from pointsman.execution.engines.code_agent.effects import Effects, InterruptionError
 from pointsman.execution.engines.code_agent.steps import Steps
 from pointsman.execution.engines.code_agent.toolbox import SandboxTools
+from pointsman.execution.engines.printed import plain
 from pointsman.execution.engines.spending import Spending, Spent
 from pointsman.execution.engines.workspace import Tree, changed, look, unified_diff
 from pointsman.execution.errors import TargetFailed
 from pointsman.execution.handlers import BuiltinAgent
 from pointsman.execution.ports import Asks, Done, Failed, Outcome, OutOfMemory, RanOut, Sandbox, Work
-from pointsman.kit.problems import Kind, Problem, Unavailable
+from pointsman.kit.problems import Problem, Unavailable
 from pointsman.llm.catalogue import EXAMPLES
 from pointsman.llm.errors import ModelProblem
 from pointsman.llm.port import Message, Text, UserMessage
@@ -31,8 +32,6 @@ from pointsman.turns.errors import OutputInvalid, TooManySteps
 from pointsman.turns.loop import TurnPaused, TurnResult, run_turn
 from pointsman.turns.plan import TurnPlan, TurnState
 
-# A provider that fails may be back for the next attempt; a budget that is used up will not.
-_PASSING = {Kind.UPSTREAM, Kind.UPSTREAM_TIMEOUT, Kind.UNAVAILABLE}
 _ESTIMATE_WITHIN = 2.0
 
 
@@ -71,7 +70,7 @@ class BuiltinEngine:
             return await _interrupted(session, interruption.cause)
         except ModelProblem as problem:
             await session.steps.paid(problem.spent)
-            if problem.kind in _PASSING:
+            if problem.may_pass:  # the provider may be back for the next attempt
                 raise
             return await _failed(session, problem)
         except (TooManySteps, OutputInvalid) as problem:
@@ -130,7 +129,7 @@ def _models(agent: Mapping[str, Any]) -> tuple[str, ...]:
 
 async def _answered(session: _Session, turn: TurnResult) -> Done:
     await session.steps.paid(turn.answer.spent)
-    return Done(await _result(session, "completed", turn.text))
+    return Done(await _result(session, "completed", plain(turn.text)))
 
 
 async def _failed(session: _Session, problem: Problem) -> Failed:

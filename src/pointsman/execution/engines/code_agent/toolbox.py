@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from pointsman.approvals.permissions import Rules
@@ -24,6 +25,7 @@ from pointsman.execution.engines.code_agent.calls import (
 )
 from pointsman.execution.engines.code_agent.effects import Effects, InterruptionError
 from pointsman.execution.engines.code_agent.files import FileError
+from pointsman.execution.engines.printed import plain
 from pointsman.execution.errors import SandboxRefused, TargetFailed
 from pointsman.execution.permits import denied_by
 from pointsman.execution.ports import Work
@@ -102,7 +104,7 @@ class SandboxTools:
     def _is_out(self, tool: str) -> bool:
         """Whether no argument could make a call of the tool allowed."""
         lists = self.work.allowance.tools
-        return any(not any(pattern.partition("(")[0] in {tool, "*"} or "*" in pattern for pattern in patterns) for patterns in lists)
+        return any(not any(fnmatchcase(tool, pattern.partition("(")[0]) for pattern in patterns) for patterns in lists)
 
     def _asking(self, call: ToolCall, call_id: str, args: dict[str, Any], reason: str) -> Asking:
         work = self.work
@@ -137,4 +139,15 @@ def _object(text: str) -> dict[str, Any]:
         raise ArgsError(f"The arguments are not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise ArgsError("The arguments are no JSON object.")
+    if not _is_kept(value):
+        raise ArgsError("The arguments have a NUL or half a character in them.")
     return cast("dict[str, Any]", value)
+
+
+def _is_kept(value: Any) -> bool:
+    """Whether programs take its texts as arguments, and the database as a result."""
+    if isinstance(value, str):
+        return plain(value) == value
+    if isinstance(value, dict):
+        return all(_is_kept(name) and _is_kept(one) for name, one in cast("dict[str, Any]", value).items())
+    return not isinstance(value, list) or all(map(_is_kept, cast("list[Any]", value)))
