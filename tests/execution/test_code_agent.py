@@ -15,7 +15,11 @@ import pytest
 from tests.execution.engine_scene import parts_of
 from tests.fakes.sandbox import FolderSandbox
 from tests.fakes.work import FakeWork
+from tests.prompts.catalogue_app import CALLER
 
+from pointsman.budgets.schemas import BudgetCreate
+from pointsman.budgets.service import BudgetService
+from pointsman.budgets.settling import sweep
 from pointsman.execution.engines import Parts
 from pointsman.execution.engines.code_agent.builtin import BuiltinEngine, default_model
 from pointsman.execution.errors import TargetFailed
@@ -197,14 +201,14 @@ async def test_an_asking_call_waits_and_goes_on_from_where_it_stood(parts: Parts
     agent = agent_of(
         parts,
         turn(("edit_file", {"path": "src/sums.py", "old": "a - b", "new": "a + b"})),
-        turn(("command", {"argv": ["make", "release"]}), ("list_files", {})),
+        turn(("read_file", {"path": "README.md"}), ("command", {"argv": ["make", "release"]}), ("command", {"argv": ["make", "b"]})),
         turn(("command", {"argv": ["touch", "after"]})),
     )
     work = work_of(place, {"ask": ["command(make *)"]})
     asks = await agent.run(work)
     assert isinstance(asks, Asks)
-    assert asks.approvals == ("apr_2.call_1_0",)
-    assert work.asked == [("2.call_1_0", "command", "make release", {"argv": ["make", "release"]})]
+    assert asks.approvals == ("apr_2.call_1_1", "apr_2.call_1_2")
+    assert work.asked[0] == ("2.call_1_1", "command", "make release", {"argv": ["make", "release"]})
     assert asks.workspace is not None
 
     other = FolderSandbox(tmp_path / "another")
@@ -212,13 +216,15 @@ async def test_an_asking_call_waits_and_goes_on_from_where_it_stood(parts: Parts
     await other.upload(asks.workspace)
     again = work_of(other, {"ask": ["command(make *)"]})
     again.epoch, again.checkpoint = 2, json.loads(json.dumps(asks.checkpoint))
-    again.decisions["2.call_1_0"] = Permit("allow", {"argv": ["echo", "released"]}, approval_id="apr_2.call_1_0")
+    again.decisions["2.call_1_1"] = Permit("allow", {"argv": ["echo", "released"]}, approval_id="apr_2.call_1_1")
+    again.decisions["2.call_1_2"] = Permit("deny", {}, "Not b.")
     result = await done(await agent.run(again))
     assert [one["argv"] for one in result["commands"]] == [["echo", "released"], ["touch", "after"]]
     assert result["files_changed"] == ["after", "src/sums.py"]
     assert "-    return a - b\n+    return a + b\n" in result["diff"]
     assert (result["usage"]["calls"], result["steps"]) == (4, 4)
     assert place.ran == []
+    assert "[command: Denied: Not b.]" in again.text()
 
 
 async def test_a_denial_is_heard_by_the_model_and_has_no_effect(parts: Parts, place: FolderSandbox) -> None:
@@ -320,3 +326,45 @@ def test_the_fake_sandbox_leaves_out_what_is_not_there(place: FolderSandbox) -> 
     data = asyncio.run(place.download(["none", "README.md"]))
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         assert tar.getnames() == ["README.md"]
+
+
+# --- budgets
+
+
+async def test_a_budget_that_is_used_up_ends_the_job_and_holds_nothing(
+    parts: Parts, place: FolderSandbox, db: Database, owner: Connection
+) -> None:
+    async def exists(_: str) -> object:
+        return None
+
+    service = BudgetService(db, require_agent=exists, changed=lambda _: None)
+    given = {"id": "small", "subject_type": "tenant", "subject_id": "acme", "unit": "tokens", "period": "day", "amount": 6000}
+    await service.create_budget(CALLER, BudgetCreate.model_validate(given))
+    reserving = asyncio.create_task(parts.budgets.run())
+    try:
+        heavy = {"tool_calls": [{"name": "list_files"}], "usage": {"prompt_tokens": 5500, "completion_tokens": 200}}
+        agent = agent_of(parts, heavy, heavy, model_settings={"max_tokens": 100})
+        work = work_of(place)
+        work.tenant_id = "acme"
+        outcome = await agent.run(work)
+    finally:
+        reserving.cancel()
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.startswith("model: budget-exhausted: ")
+    row = await owner.fetchrow("SELECT spent, reserved FROM budget_counters")
+    assert row is not None
+    assert (int(row["spent"]), int(row["reserved"])) == (5700, 0)
+
+
+async def test_what_a_living_job_holds_of_budgets_is_not_given_away(db: Database, owner: Connection) -> None:
+    await owner.execute("INSERT INTO execution_jobs (id, prompt, status) VALUES (gen_random_uuid(), 'a', 'queued')")
+    living = await owner.fetchval("SELECT 'job_' || id FROM execution_jobs")
+    number = await owner.fetchval(
+        "INSERT INTO budgets (tenant_id, id, subject_type, subject_id, unit, period, by_operator, version)"
+        " VALUES ('', 'b', 'tenant', 'acme', 'tokens', 'day', true, 1) RETURNING number"
+    )
+    for run in (living, "job_6f9c1a52-0000-4000-8000-00000000000f", "run_gone"):
+        await owner.execute("INSERT INTO budget_reservations (run_id, epoch, slot, number, amount) VALUES ($1, 1, 1, $2, 5)", run, number)
+    async with db.connection() as connection:
+        assert await sweep(connection) == 2
+    assert [row["run_id"] for row in await owner.fetch("SELECT run_id FROM budget_reservations")] == [living]

@@ -43,12 +43,15 @@ SETTLING = f"""
         FROM billing s JOIN rolled w ON w.number = s.number WHERE c.number = s.number
     )"""  # noqa: S608 - made of constants
 
-# Reservations whose run has ended or is gone, as those that a presumed dead process made behind its run's end. A run has a row
+# Reservations whose run or job has ended or is gone, as those that a presumed dead process made behind its run's end. A run has a row
 # before anything is reserved for it, and its end settles what it holds: what this finds belongs to nobody.
 _SWEEP = """
 WITH released AS (
     DELETE FROM budget_reservations r
-    WHERE NOT EXISTS (SELECT FROM runs WHERE id = r.run_id AND status IN ('pending', 'running', 'paused'))
+    WHERE NOT CASE WHEN r.run_id LIKE 'job\\_%'
+        THEN EXISTS (SELECT FROM execution_jobs
+                     WHERE id = substr(r.run_id, 5)::uuid AND status IN ('queued', 'running', 'awaiting_approval'))
+        ELSE EXISTS (SELECT FROM runs WHERE id = r.run_id AND status IN ('pending', 'running', 'paused')) END
     RETURNING r.number, r.amount
 ), freed AS (
     SELECT number, sum(amount) AS amount FROM released GROUP BY number

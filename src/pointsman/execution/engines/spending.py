@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +16,15 @@ from pointsman.budgets.settling import SETTLING
 from pointsman.execution.ports import Work
 from pointsman.jobs import events
 from pointsman.kit.db import Connection, Database
+from pointsman.kit.problems import Unavailable
 from pointsman.llm.port import ModelPort, Spend
 from pointsman.usage.cost import cost_of
 from pointsman.usage.ledger import NAMES, TYPES, UsageRow, columns, counting
 
 RECORDED = "usage.recorded"
 _CALLS_OF_AN_ATTEMPT = 100_000
+_AWAY_PAUSE = 0.3
+_LAST_MOMENT = 2.0
 
 _COLUMNS = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(TYPES, start=2))
 # What a provider has been paid for is recorded whoever owns the job by now: no epoch stands in the way. A job has one call under
@@ -94,16 +99,29 @@ class Spending:
         return self._budgets.around(models, payer, account_of(work.job_id), epoch=work.epoch)
 
     async def record(self, spends: Sequence[Spend]) -> None:
-        """Write what a call came to, and give back what it held of budgets. Raises Unavailable."""
+        """Write what a call came to, and give back what it held of budgets, however long the database is away."""
         rows = [self._row(spend) for spend in spends]
-        async with self._db.transaction() as connection:
-            await self._write(connection, rows)
+        while True:
+            try:
+                async with self._db.transaction() as connection:
+                    await self._write(connection, rows)
+            except Unavailable:
+                await asyncio.sleep(_AWAY_PAUSE)
+            else:
+                return
+
+    async def record_at_last(self, spends: Sequence[Spend]) -> None:
+        """The same for an attempt that is told to end: a moment is all that it has."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_MOMENT):
+                await self.record(spends)
 
     async def _write(self, connection: Connection, rows: list[UsageRow]) -> None:
         account = account_of(self._work.job_id)
-        if rows or self._budgets.owes(account):
-            await connection.fetchval(_COUNT, account, *columns(rows))
-        if rows:
+        if not rows and not self._budgets.owes(account):
+            return
+        # Repeated after a lost confirmation it counts nothing, and tells nothing, twice.
+        if await connection.fetchval(_COUNT, account, *columns(rows)):
             await events.append(connection, uuid.UUID(self._work.job_id), [(RECORDED, row.event()) for row in rows])
 
     def _row(self, spend: Spend) -> UsageRow:

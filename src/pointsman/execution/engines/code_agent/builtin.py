@@ -17,22 +17,20 @@ from pointsman.execution.engines.code_agent.borders import Borders, Keeper
 from pointsman.execution.engines.code_agent.briefing import system_of
 from pointsman.execution.engines.code_agent.effects import Effects, InterruptionError
 from pointsman.execution.engines.code_agent.steps import Steps
-from pointsman.execution.engines.code_agent.toolbox import SandboxTools
+from pointsman.execution.engines.code_agent.toolbox import PausedError, SandboxTools
+from pointsman.execution.engines.left import left_behind
 from pointsman.execution.engines.printed import plain
 from pointsman.execution.engines.spending import Spending, Spent
-from pointsman.execution.engines.workspace import Tree, changed, look, unified_diff
-from pointsman.execution.errors import TargetFailed
+from pointsman.execution.engines.workspace import Tree, changed, look
 from pointsman.execution.handlers import BuiltinAgent
 from pointsman.execution.ports import Asks, Done, Failed, Outcome, OutOfMemory, RanOut, Sandbox, Work
-from pointsman.kit.problems import Problem, Unavailable
+from pointsman.kit.problems import Problem
 from pointsman.llm.catalogue import EXAMPLES
 from pointsman.llm.errors import ModelProblem
-from pointsman.llm.port import Message, Text, UserMessage
+from pointsman.llm.port import Message, Text, ToolMessage, UserMessage
 from pointsman.turns.errors import OutputInvalid, TooManySteps
-from pointsman.turns.loop import TurnPaused, TurnResult, run_turn
+from pointsman.turns.loop import TurnResult, run_turn
 from pointsman.turns.plan import TurnPlan, TurnState
-
-_ESTIMATE_WITHIN = 2.0
 
 
 @dataclass(slots=True)
@@ -64,8 +62,10 @@ class BuiltinEngine:
         try:
             turn = await run_turn(session.plan, session.state, models, session.tools, session.steps)
         except asyncio.CancelledError:
-            await _cut_off(session)
+            await session.steps.interrupted()
             raise
+        except PausedError as pause:
+            return await _paused(session, pause.approvals)
         except InterruptionError as interruption:
             return await _interrupted(session, interruption.cause)
         except ModelProblem as problem:
@@ -75,8 +75,6 @@ class BuiltinEngine:
             return await _failed(session, problem)
         except (TooManySteps, OutputInvalid) as problem:
             return await _failed(session, problem)
-        if isinstance(turn, TurnPaused):
-            return await _paused(session)
         return await _answered(session, turn)
 
     async def _begin(self, work: Work) -> _Session:
@@ -146,8 +144,10 @@ async def _interrupted(session: _Session, cause: Problem | OutOfMemory) -> RanOu
     )
 
 
-async def _paused(session: _Session) -> Asks:
+async def _paused(session: _Session, approvals: tuple[str, ...]) -> Asks:
     """Everything that the attempt which goes on needs; nothing is held meanwhile."""
+    if session.steps.done:
+        session.state.messages.append(ToolMessage(tuple(session.steps.done)))
     workspace = await session.sandbox.download()
     now = await asyncio.to_thread(Tree.of, workspace)
     checkpoint = {
@@ -156,29 +156,15 @@ async def _paused(session: _Session) -> Asks:
         "commands": session.tools.effects.commands,
         "usage": session.spending.spent.read(),
     }
-    return Asks(tuple(session.tools.asked), checkpoint, workspace)
-
-
-async def _cut_off(session: _Session) -> None:
-    """Deadline and cancel come amid a call as well: what it used until then was used."""
-    try:
-        async with asyncio.timeout(_ESTIMATE_WITHIN):
-            await session.steps.interrupted()
-    except (Unavailable, TimeoutError):
-        return
+    return Asks(approvals, checkpoint, workspace)
 
 
 async def _result(session: _Session, status: str, output: str, *, error: str | None = None) -> dict[str, Any]:
-    """As `execution_jobs.result` has it. Where the workspace cannot be carried away, no file of it is."""
-    result: dict[str, Any] = {"status": status, "output": output, "files_changed": [], "diff": ""}
-    try:
-        after = await look(session.sandbox)
-        result["files_changed"] = changed(session.begun, after)
-        result["diff"] = await asyncio.to_thread(unified_diff, session.begun, after)
-        result["peak_memory_mb"] = await session.sandbox.peak_memory_mb()
-    except TargetFailed as problem:
-        result["files_unknown"] = problem.detail
-    result |= {
+    """As `execution_jobs.result` has it."""
+    result: dict[str, Any] = {
+        "status": status,
+        "output": output,
+        **await left_behind(session.sandbox, session.begun),
         "commands": session.tools.effects.commands,
         "model": session.plan.models[0],
         "steps": session.state.model_calls + (1 if status == "completed" else 0),

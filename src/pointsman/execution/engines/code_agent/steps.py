@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from pointsman.execution.engines.code_agent.toolbox import title_of
 from pointsman.execution.engines.spending import Spending
 from pointsman.execution.ports import Work
-from pointsman.kit.problems import Unavailable
 from pointsman.llm.estimates import estimate
 from pointsman.llm.port import ModelAnswer, ModelCall, Spend, ToolCall, ToolResult, UserMessage
 
-_AWAY_PAUSE = 0.3
-
 
 class Steps:
-    """The port `Recorder`. A job's steps become a checkpoint when it waits for a person, and else live as long as its attempt."""
+    """The port `Recorder`; `done` are the results of tools since the model's last answer.
+
+    A job's steps become a checkpoint when it waits for a person, and else live as long as its attempt.
+    """
 
     def __init__(self, work: Work, spending: Spending) -> None:
         self._work = work
@@ -25,6 +24,7 @@ class Steps:
         self._asked_at = 0.0
         self._came = 0
         self._says = False
+        self.done: list[ToolResult] = []
 
     async def asking(self, call: ModelCall) -> None:
         self._asked, self._asked_at, self._came = call, time.monotonic(), 0
@@ -46,6 +46,7 @@ class Steps:
 
     async def model_step(self, answer: ModelAnswer, note: UserMessage | None = None) -> None:
         del note
+        self.done = []
         await self.paid(answer.spent)
         self._line_ends()
         for part in answer.message.parts:
@@ -53,25 +54,20 @@ class Steps:
                 self._work.output(f"> {title_of(part)}\n")
 
     async def tool_step(self, result: ToolResult) -> None:
+        self.done.append(result)
         if result.is_error:
             self._work.output(f"[{result.name}: {result.content.splitlines()[0][:500] if result.content else 'failed'}]\n")
 
     async def paid(self, spent: tuple[Spend, ...]) -> None:
-        """A call is over; what it cost is recorded however long the database is away."""
+        """A call is over."""
         self._asked = None
-        while True:
-            try:
-                await self._spending.record(spent)
-            except Unavailable:
-                await asyncio.sleep(_AWAY_PAUSE)
-            else:
-                return
+        await self._spending.record(spent)
 
     async def interrupted(self) -> None:
-        """A call is cut off: nobody will report what it used, so it is estimated. Raises Unavailable."""
+        """Deadline and cancel come amid a call as well: nobody will report what it used until then, so it is estimated."""
         if self._asked is not None:
             latency_ms = int((time.monotonic() - self._asked_at) * 1000)
-            await self._spending.record([Spend(self._asked.models[0], estimate(self._asked, self._came), latency_ms)])
+            await self._spending.record_at_last([Spend(self._asked.models[0], estimate(self._asked, self._came), latency_ms)])
 
     def _line_ends(self) -> None:
         if self._says:

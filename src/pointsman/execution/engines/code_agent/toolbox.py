@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import uuid
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
-from pointsman.approvals.permissions import Rules
-from pointsman.approvals.rows import Asking
 from pointsman.execution.engines.code_agent.calls import (
     TOOLS,
     WRITING,
@@ -28,11 +26,19 @@ from pointsman.execution.engines.code_agent.files import FileError
 from pointsman.execution.engines.printed import plain
 from pointsman.execution.errors import SandboxRefused, TargetFailed
 from pointsman.execution.permits import denied_by
-from pointsman.execution.ports import Work
+from pointsman.execution.ports import Permit, Work
 from pointsman.kit.problems import Unavailable
 from pointsman.llm.port import ToolCall, ToolSpec
 from pointsman.turns.plan import TurnState
 from pointsman.turns.ports import ToolOutcome
+
+
+class PausedError(Exception):
+    """A person has to decide before the turn goes on; whatever was not done yet is left for then."""
+
+    def __init__(self, approvals: tuple[str, ...]) -> None:
+        super().__init__(", ".join(approvals))
+        self.approvals = approvals
 
 
 @dataclass
@@ -42,7 +48,6 @@ class SandboxTools:
     work: Work
     state: TurnState
     effects: Effects
-    asked: list[str] = field(default_factory=list[str])
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -51,8 +56,8 @@ class SandboxTools:
         observing = self.work.spec.operation_mode == "observe_only"
         return specs_of([name for name in TOOLS if not (observing and name in WRITING) and not self._is_out(name)])
 
-    async def call(self, call: ToolCall) -> ToolOutcome | Asking:
-        """Make a call, or say who has to be asked. Raises InterruptionError."""
+    async def call(self, call: ToolCall) -> ToolOutcome:
+        """Make a call. Raises PausedError where a person has to decide first, and InterruptionError."""
         async with self._turn:
             try:
                 return await self._call(call)
@@ -63,25 +68,42 @@ class SandboxTools:
             except (TargetFailed, Unavailable) as problem:
                 raise InterruptionError(problem) from problem
 
-    async def _call(self, call: ToolCall) -> ToolOutcome | Asking:
+    async def _call(self, call: ToolCall) -> ToolOutcome:
         args = read_args(call.name, _object(call.args))
+        permit = await self._permit(call, args)
+        if isinstance(permit, ToolOutcome):
+            return permit
+        if permit.verdict == "ask":
+            raise PausedError(await self._approvals())
+        if permit.args != args.model_dump(mode="json"):
+            args = read_args(call.name, permit.args)
+            if refused := self._refused(call.name, args):
+                return _not_allowed(refused)
+        return await self.effects.do(args)
+
+    async def _permit(self, call: ToolCall, args: Args) -> Permit | ToolOutcome:
+        """What permissions and persons say, or what the model is told where it may not."""
         if refused := self._refused(call.name, args):
-            return ToolOutcome(f"Not allowed: {refused}.", is_error=True)
+            return _not_allowed(refused)
         given = args.model_dump(mode="json")
-        call_id = f"{self.state.model_calls}.{call.id}"
+        permit = Permit("allow", given)
         for reading in args.readings:
-            permit = await self.work.permit(call_id, call.name, reading, given)
+            permit = await self.work.permit(f"{self.state.model_calls}.{call.id}", call.name, reading, given)
             if permit.verdict == "deny":
                 return ToolOutcome(f"Denied: {permit.reason}", is_error=True)
-            if permit.verdict == "ask":
-                self.asked.append(permit.approval_id or call_id)
-                return self._asking(call, call_id, given, permit.reason)
-            if permit.args != given:
-                args = read_args(call.name, permit.args)
-                if refused := self._refused(call.name, args):
-                    return ToolOutcome(f"Not allowed: {refused}.", is_error=True)
+            if permit.verdict == "ask" or permit.args != given:
                 break
-        return await self.effects.do(args)
+        return permit
+
+    async def _approvals(self) -> tuple[str, ...]:
+        """Of every call of the answer that asks: a person decides about all of them at once."""
+        asked: list[str] = []
+        for call in self.state.pending_calls():
+            with contextlib.suppress(ArgsError, KeyError):
+                permit = await self._permit(call, read_args(call.name, _object(call.args)))
+                if isinstance(permit, Permit) and permit.verdict == "ask" and permit.approval_id:
+                    asked.append(permit.approval_id)
+        return tuple(asked)
 
     def _refused(self, tool: str, args: Args) -> str:
         """What stands in the way whatever anybody approves; empty where nothing does."""
@@ -106,22 +128,6 @@ class SandboxTools:
         lists = self.work.allowance.tools
         return any(not any(fnmatchcase(tool, pattern.partition("(")[0]) for pattern in patterns) for patterns in lists)
 
-    def _asking(self, call: ToolCall, call_id: str, args: dict[str, Any], reason: str) -> Asking:
-        work = self.work
-        return Asking(
-            tenant_id=work.tenant_id,
-            user_id=work.user_id,
-            key_id=work.key_id,
-            run_id=work.run_id,
-            job_id=uuid.UUID(work.job_id),
-            step=self.state.model_calls,
-            call_id=call_id,
-            tool_name=call.name,
-            tool_args=args,
-            rules=Rules.of(work.worker),
-            reason=reason,
-        )
-
 
 def title_of(call: ToolCall) -> str:
     """A call in a line, for those who follow."""
@@ -130,6 +136,10 @@ def title_of(call: ToolCall) -> str:
     except (ArgsError, KeyError):
         argument = call.args
     return f"{call.name} {argument[:200]}"
+
+
+def _not_allowed(why: str) -> ToolOutcome:
+    return ToolOutcome(f"Not allowed: {why}.", is_error=True)
 
 
 def _object(text: str) -> dict[str, Any]:
