@@ -83,6 +83,9 @@ class SshConnection(Grants):
     )
     private_key: Secret
     passphrase: Secret | None = None
+    isolation: Literal["auto", "namespaces", "none"] = Field(
+        default="auto", description="`auto` takes namespaces where the host gives them to its accounts, `namespaces` runs nothing without."
+    )
     folder: Folder = Field(default="/tmp/pointsman", description="Where the workspaces are.")  # noqa: S108 - on another host, made 0700
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import secrets
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from pointsman.execution.runners.archives import gathered, inside, owned, single
 from pointsman.execution.runners.docker.container import WORKSPACE
 from pointsman.execution.runners.docker.counters import END_AND_COUNT, Counters
 from pointsman.execution.runners.docker.daemon import CONFLICT, NOT_FOUND, Daemon
+from pointsman.execution.runners.endings import signal_of
 
 # The shell waits for the command and ends what it left behind, which would hold the output open. `exec` finds programs, never the
 # shell's own commands; what the shell itself has to say goes nowhere.
@@ -103,7 +103,7 @@ class DockerSandbox:
         if code == 0:
             return Exited(0, None, duration)  # what was ended within it was its own business
         oom = await self._look_at_the_dead() if self._dead else _evidence(before, self._counters)
-        name = _signal_of(code)
+        name = "SIGKILL" if code is None else signal_of(code)
         if oom is None and self._dead and (code is None or not self._killed):
             raise TargetFailed("The container ended while a command ran in it.", hint="Somebody or something on its host stopped it.")
         return Exited(None if name else code, name, duration, oom)
@@ -231,13 +231,3 @@ def _evidence(before: Counters, after: Counters) -> OutOfMemory | None:
         return None
     times = after.oom_kills - (before.oom_kills or 0)
     return OutOfMemory("cgroup.oom_kill", f"The kernel ended {times} of the command's processes at the container's memory limit.")
-
-
-def _signal_of(code: int | None) -> str | None:
-    """Docker tells a signal as 128 and its number, as shells do; a command that exits with such a number cannot be told apart."""
-    if code is None:
-        return "SIGKILL"
-    try:
-        return signal.Signals(code - 128).name if code > 128 else None
-    except ValueError:
-        return None
