@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.runners import local
+from tests.conformance.runners import docker, local, ssh
 from tests.conformance.scene import Kind, Scene
 
-KINDS: dict[str, Kind] = {**local.KINDS}
+docker_daemon, ssh_server = docker.docker_daemon, ssh.ssh_server  # fixtures that last as long as the tests
+KINDS: dict[str, Kind] = {**local.KINDS, **docker.KINDS, **ssh.KINDS}
 
 
-@pytest.fixture(params=sorted(KINDS))
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.system if KINDS[name].system else ()) for name in sorted(KINDS)])
 def kind(request: pytest.FixtureRequest) -> tuple[Kind, Any]:
     """The kind of target, with what it prepared: outside the event loop, which daemons may need for themselves."""
     chosen = KINDS[request.param]

@@ -31,6 +31,7 @@ class Scene:
     bounds_memory: bool = True
     bounds_processes: bool = True
     isolates: bool = True
+    own_variables: frozenset[str] = frozenset()  # what this target adds to the environment of commands
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Kind:
 
     prepare: Callable[[pytest.FixtureRequest], Any]
     open: Callable[[Any, Path], AbstractAsyncContextManager[Scene]]
+    system: bool = False  # needs Debian packages and root
 
 
 @dataclass

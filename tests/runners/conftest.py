@@ -1,7 +1,8 @@
-"""What tests of runners share."""
+"""What tests of runners share: servers of their own."""
 
 from __future__ import annotations
 
-from tests.conformance.runners.docker import daemon
+from tests.conformance.runners.docker import docker_daemon
+from tests.conformance.runners.ssh import ssh_server
 
-__all__ = ["daemon"]
+__all__ = ["docker_daemon", "ssh_server"]

@@ -48,13 +48,17 @@ def test_a_container_is_found_by_its_labels_and_knows_nothing_but_its_own_enviro
         "pointsman.job": "0b9c7d6e-1111-4222-8333-444455556666",
         "pointsman.epoch": "3",
     }
-    assert made["Env"] == ["HOME=/workspace", "TMPDIR=/tmp", "LANG=C"]
+    assert made["Env"] == ["HOME=/workspace", "LANG=C"]
 
 
-def test_the_only_mount_is_a_bounded_workspace_of_its_own() -> None:
-    [workspace] = config()["HostConfig"]["Mounts"]
-    assert (workspace["Type"], workspace["Target"]) == ("volume", "/workspace")
-    assert workspace["VolumeOptions"]["DriverConfig"]["Options"]["o"] == "size=200m,uid=64123,gid=64123,mode=0700,nosuid,nodev"
+def test_the_only_folders_that_can_be_written_are_bounded_and_its_own() -> None:
+    mounts = config()["HostConfig"]["Mounts"]
+    assert [(mount["Type"], mount["Target"], "Source" in mount) for mount in mounts] == [
+        ("volume", "/workspace", False),
+        ("volume", "/tmp", False),
+    ]
+    options = [mount["VolumeOptions"]["DriverConfig"]["Options"]["o"] for mount in mounts]
+    assert options == ["size=200m,uid=64123,gid=64123,mode=0700,nosuid,nodev"] * 2
 
 
 def test_network_and_mounts_are_there_when_the_target_grants_them() -> None:
@@ -63,7 +67,7 @@ def test_network_and_mounts_are_there_when_the_target_grants_them() -> None:
     )
     made = config(spec, network_name="jobs")
     assert (made["HostConfig"]["NetworkMode"], made["NetworkDisabled"]) == ("jobs", False)
-    binds = [(mount["Source"], mount["Target"], mount["ReadOnly"]) for mount in made["HostConfig"]["Mounts"][1:]]
+    binds = [(mount["Source"], mount["Target"], mount["ReadOnly"]) for mount in made["HostConfig"]["Mounts"][2:]]
     assert binds == [("/srv/cache", "/cache", True), ("/srv/out", "/out", False)]
 
 

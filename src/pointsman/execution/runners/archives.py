@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
@@ -31,8 +32,18 @@ def owned(archive: bytes, *, uid: int, gid: int) -> bytes:
     return packed.getvalue()
 
 
+def folders_in(archive: bytes) -> list[str]:
+    """Every folder that unpacking goes through, the upper ones first."""
+    found: dict[str, None] = {}
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as source:
+        for member in source:
+            parts = member.name.split("/") if member.isdir() else member.name.split("/")[:-1]
+            found |= dict.fromkeys("/".join(parts[:length]) for length in range(1, len(parts) + 1))
+    return list(found)
+
+
 def gathered(parts: Iterable[tuple[str, bytes]]) -> bytes:
-    """One tar of several, each with the folder that its names begin in; what is neither file, folder nor link is left out.
+    """One tar of several, each with the folder that its names begin in; devices, pipes and links that lead out are left out.
 
     Raises TargetFailed for what is no tar.
     """
@@ -42,7 +53,8 @@ def gathered(parts: Iterable[tuple[str, bytes]]) -> bytes:
             for folder, archive in parts:
                 with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as source:
                     for member in source:
-                        if _is_usual(member) and (name := inside(f"{folder}/{member.name}")) != ".":
+                        name = inside(f"{folder}/{member.name}")
+                        if name != "." and _is_usual(member) and _stays_inside(name, member):
                             _copy(source, member.replace(name=name), target)
     except tarfile.TarError as error:
         raise TargetFailed(f"The target sent no tar that can be read: {error}.") from None
@@ -75,10 +87,18 @@ def _is_usual(member: tarfile.TarInfo) -> bool:
     return member.isreg() or member.isdir() or member.issym() or member.islnk()
 
 
+def _stays_inside(name: str, member: tarfile.TarInfo) -> bool:
+    if not (member.issym() or member.islnk()):
+        return True
+    start = posixpath.dirname(name) if member.issym() else ""
+    leads = posixpath.normpath(posixpath.join(start, member.linkname))
+    return not leads.startswith("/") and leads.split("/")[0] != ".."
+
+
 def _checked(member: tarfile.TarInfo) -> tarfile.TarInfo:
     if not _is_usual(member):
         raise SandboxRefused(f"The workspace holds {member.name[:200]!r}, which is neither file, folder nor link.")
-    if member.islnk():
-        inside(member.linkname)
+    if not _stays_inside(inside(member.name), member):
+        raise SandboxRefused(f"The link {member.name[:200]!r} leads out of the workspace, to {member.linkname[:200]!r}.")
     member.mode = member.mode & 0o777 | (0o700 if member.isdir() else 0o600)
     return member

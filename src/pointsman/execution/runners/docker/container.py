@@ -8,6 +8,7 @@ from pointsman.execution.connections import DockerConnection
 from pointsman.execution.ports import Mount, SandboxSpec
 
 WORKSPACE = "/workspace"
+TEMPORARY = "/tmp"  # noqa: S108 - the sandbox's own
 HANDLE = "pointsman.handle"
 PROBE = "pointsman.probe"
 MB = 2**20
@@ -28,7 +29,7 @@ def container_config(spec: SandboxSpec, connection: DockerConnection, *, probe: 
         "User": _KEEPERS[0] if connection.user != _KEEPERS[0] else _KEEPERS[1],
         "WorkingDir": WORKSPACE,
         "Hostname": "sandbox",
-        "Env": [f"{name}={value}" for name, value in {"HOME": WORKSPACE, "TMPDIR": "/tmp", **spec.env}.items()],  # noqa: S108 - its own
+        "Env": [f"{name}={value}" for name, value in {"HOME": WORKSPACE, **spec.env}.items()],
         "Labels": {PROBE: spec.handle} if probe else _labels(spec.handle),
         "NetworkDisabled": not spec.network,
         "HostConfig": _limits(spec) | _walls(spec, connection) | {"AutoRemove": probe},
@@ -66,18 +67,20 @@ def _walls(spec: SandboxSpec, connection: DockerConnection) -> dict[str, Any]:
         "UTSMode": "",
         "CgroupnsMode": "private",
         "RestartPolicy": {"Name": "no"},
-        "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={spec.disk_mb}m"},  # noqa: S108 - the sandbox's own
-        "Mounts": [_workspace(spec, connection.user), *(_bind(mount) for mount in spec.mounts)],
+        "Mounts": [*(_folder(path, spec, connection.user) for path in (WORKSPACE, TEMPORARY)), *(_bind(mount) for mount in spec.mounts)],
         **({"Runtime": connection.runtime} if connection.runtime else {}),
     }
 
 
-def _workspace(spec: SandboxSpec, user: str) -> dict[str, Any]:
-    """A volume without a name, which goes with its container; in memory, because that is what Docker can bound on every host."""
+def _folder(path: str, spec: SandboxSpec, user: str) -> dict[str, Any]:
+    """A volume without a name, which goes with its container; in memory, because that is what Docker can bound on every host.
+
+    Docker's own `Tmpfs` takes the rights of the image's folder instead of those that were asked for.
+    """
     uid, _, gid = user.partition(":")
     options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={spec.disk_mb}m,uid={uid},gid={gid},mode=0700,nosuid,nodev"}
     volume = {"NoCopy": True, "DriverConfig": {"Name": "local", "Options": options}}
-    return {"Type": "volume", "Target": WORKSPACE, "VolumeOptions": volume}
+    return {"Type": "volume", "Target": path, "VolumeOptions": volume}
 
 
 def _bind(mount: Mount) -> dict[str, Any]:

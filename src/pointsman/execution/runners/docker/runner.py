@@ -12,6 +12,7 @@ from aiodocker.containers import DockerContainer
 from pointsman.execution.connections import DockerConnection
 from pointsman.execution.errors import TargetFailed
 from pointsman.execution.ports import Health, SandboxSpec
+from pointsman.execution.runners.asked import require_command, require_handle
 from pointsman.execution.runners.docker.container import HANDLE, container_config
 from pointsman.execution.runners.docker.daemon import NOT_FOUND, Daemon
 from pointsman.execution.runners.docker.sandbox import DockerSandbox, remove
@@ -37,9 +38,12 @@ class DockerRunner:
         return Health("healthy", _since(started), detail, "container")
 
     async def open(self, spec: SandboxSpec) -> DockerSandbox:
+        require_handle(spec.handle)
+        require_command(["sh"], spec.env)
         return await self._open(spec, probe=False)
 
     async def reap(self, handle: str) -> None:
+        require_handle(handle)
         for container in await self._found(f"{HANDLE}={handle}"):
             await remove(self._daemon, container)
 

@@ -1,4 +1,4 @@
-"""A container as a sandbox: commands by exec, one after the other, each ended with all that it started."""
+"""A container as a sandbox: commands by exec, each ended with all that it started."""
 
 from __future__ import annotations
 
@@ -13,25 +13,19 @@ import aiodocker
 from aiodocker.containers import DockerContainer
 from aiodocker.execs import Exec
 
-from pointsman.execution.errors import TargetFailed
+from pointsman.execution.errors import SandboxRefused, TargetFailed
 from pointsman.execution.ports import Exited, OnOutput, OutOfMemory
-from pointsman.execution.runners.archives import gathered, inside, owned, single, too_large
+from pointsman.execution.runners.archives import folders_in, gathered, inside, owned, single, too_large
+from pointsman.execution.runners.asked import require_command
 from pointsman.execution.runners.docker.container import WORKSPACE
-from pointsman.execution.runners.docker.counters import END_AND_COUNT, Counters
+from pointsman.execution.runners.docker.counters import Counters
 from pointsman.execution.runners.docker.daemon import CONFLICT, NOT_FOUND, Daemon
+from pointsman.execution.runners.docker.scripts import END_AND_COUNT, NO_LINKS, RUN, shell
 from pointsman.execution.runners.endings import signal_of
 
-# The shell waits for the command and ends what it left behind, which would hold the output open. `exec` finds programs, never the
-# shell's own commands; what the shell itself has to say goes nowhere.
-_RUN = """cd -- "$1" || exit 126
-[ -z "$2" ] || { exec <"$2" && rm -f -- "$2"; }
-shift 2
-exec 3>&2 2>/dev/null
-(exec "$@") 2>&3 3>&-
-code=$?
-kill -9 -1
-exit $code"""
-_ENDING = 0.9  # seconds in which a command has to be gone, before its container goes
+_ARGUMENTS = 500
+_DYING = 0.2  # seconds that Docker may take to know that a container is ending
+_ENDING = 0.8  # seconds in which a command has to be gone, before its container goes
 
 
 class DockerSandbox:
@@ -44,7 +38,8 @@ class DockerSandbox:
         self._handle = handle
         self._host = host
         self._user = user
-        self._turn = asyncio.Lock()
+        self._gate = asyncio.Lock()  # held while commands are ended, so that none starts meanwhile
+        self._running = 0
         self._counters = Counters(oom_kills=0)
         self._dead = False
         self._killed = False  # by us, because a command did not end otherwise
@@ -62,8 +57,13 @@ class DockerSandbox:
         return self._host
 
     async def upload(self, archive: bytes) -> None:
-        uid, _, gid = self._user.partition(":")
-        await self._put(await asyncio.to_thread(owned, archive, uid=int(uid), gid=int(gid)))
+        checked = await asyncio.to_thread(self._owned, archive)
+        folders = await asyncio.to_thread(folders_in, checked)
+        for start in range(0, len(folders), _ARGUMENTS):
+            code, _ = await self._quietly(shell(NO_LINKS, *folders[start : start + _ARGUMENTS]))
+            if code != 0:
+                raise SandboxRefused("The workspace has a link where the archive has a folder, and links are not followed.")
+        await self._put(checked)
 
     async def download(self, paths: Sequence[str] = (".",), *, most: int = 64 * 2**20) -> bytes:
         parts: list[tuple[str, bytes]] = []
@@ -79,16 +79,17 @@ class DockerSandbox:
     async def exec(
         self, argv: Sequence[str], *, on_output: OnOutput, cwd: str = ".", env: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> Exited:
-        async with self._turn:
-            started = time.monotonic()
+        require_command(argv, env or {})
+        mark = secrets.token_hex(6)
+        started = time.monotonic()
+        async with self._gate:
+            self._running += 1
             before = self._counters
-            command = ["/bin/sh", "-c", _RUN, "sh", inside(cwd), await self._offer(stdin), *argv]
-            try:
-                code = await self._run(command, on_output, env)
-            finally:
-                await self._end()
-            duration = int((time.monotonic() - started) * 1000)
-            return await self._exited(code, duration, before)
+        try:
+            code = await self._run(shell(RUN, inside(cwd), await self._offer(stdin), mark, *argv), on_output, env)
+        finally:
+            await self._end(mark)
+        return await self._exited(code, int((time.monotonic() - started) * 1000), before)
 
     async def peak_memory_mb(self) -> int | None:
         peak = self._counters.peak
@@ -133,31 +134,46 @@ class DockerSandbox:
         return int(seen["ExitCode"])
 
     async def _is_running(self) -> bool:
-        async with self._daemon.handle_errors("Docker did not say what became of the container"):
+        async with self._daemon.handle_errors("Docker did not say what became of the container", seconds=5):
             seen = await self._state()
         return seen is not None and bool(seen["Running"])
 
-    async def _end(self) -> None:
-        """End everything of the command and read the counters; where that does not go quickly, the container goes."""
-        if self._dead:
-            return
-        try:
-            async with asyncio.timeout(_ENDING):
-                self._counters = await self._count()
-        except (TargetFailed, TimeoutError):
-            self._dead = True
-            self._killed = await self._kill()
+    async def _end(self, mark: str) -> None:
+        """End everything of a command and read the counters; where that does not go quickly, the container goes."""
+        self._running -= 1
+        async with self._gate:
+            if self._dead:
+                return
+            try:
+                async with asyncio.timeout(_ENDING):
+                    self._counters = await self._count(mark if self._running else "")
+            except TimeoutError:
+                self._dead = True
+                self._killed = await self._kill()
+            except TargetFailed:
+                self._dead = True
+                await asyncio.sleep(_DYING)
+                self._killed = await self._is_running() and await self._kill()
 
-    async def _count(self) -> Counters:
+    async def _count(self, mark: str) -> Counters:
+        code, told = await self._quietly(shell(END_AND_COUNT, mark))
+        if code != 0:
+            raise TargetFailed("The container takes no command any more.")
+        return Counters.read(told)
+
+    async def _quietly(self, argv: list[str]) -> tuple[int, str]:
+        """A short command of ours: its exit code, and all that it said."""
         told = bytearray()
-        async with self._daemon.handle_errors("Docker did not end the command"):
-            execution = await self._container.exec(["/bin/sh", "-c", END_AND_COUNT], stdout=True, stderr=True, stdin=False, user=self._user)
+        async with self._daemon.handle_errors("Docker did not run a command"):
+            execution = await self._container.exec(argv, stdout=True, stderr=True, stdin=False, user=self._user, workdir=WORKSPACE)
             async with execution.start(detach=False) as stream:
                 while (message := await stream.read_out()) is not None:
                     told += message.data
-            if (await execution.inspect())["ExitCode"] not in {0, None}:
-                raise TargetFailed("The container takes no command any more.")
-        return Counters.read(told.decode(errors="replace"))
+        return await self._code_of(execution), told.decode(errors="replace")
+
+    def _owned(self, archive: bytes) -> bytes:
+        uid, _, gid = self._user.partition(":")
+        return owned(archive, uid=int(uid), gid=int(gid))
 
     async def _kill(self) -> bool:
         """Whether it was this that ended the container."""
@@ -189,7 +205,7 @@ class DockerSandbox:
         if not stdin:
             return ""
         name = f".stdin-{secrets.token_hex(8)}"
-        await self.upload(single(name, stdin))
+        await self._put(self._owned(single(name, stdin)))
         return f"{WORKSPACE}/{name}"
 
     async def _put(self, archive: bytes) -> None:

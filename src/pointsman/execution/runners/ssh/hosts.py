@@ -48,12 +48,13 @@ class SshHost:
         """Who where, for messages."""
         return f"{self._connection.user}@{self._connection.host}:{self._connection.port}"
 
-    async def run(self, script: str, *, stdin: bytes = b"", on_output: OnOutput) -> Ended:
-        """Run a script to its end. Raises TargetFailed where the host cannot be talked to, or not to the end.
+    async def run(self, script: str, *, mark: str = "", stdin: bytes = b"", on_output: OnOutput) -> Ended:
+        """Run a script to its end; by its mark another one can find it.
 
+        Raises TargetFailed where the host cannot be talked to, or not to the end.
         Cancelled, it stops listening; what runs there has to be ended by another script.
         """
-        command, head = opening(script)
+        command, head = opening(script, mark)
         async with self._session(command) as process:
             await asyncio.gather(
                 _say(process.stdin, head + stdin),

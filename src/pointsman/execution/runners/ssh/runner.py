@@ -8,6 +8,7 @@ import time
 from pointsman.execution.connections import SshConnection
 from pointsman.execution.errors import SandboxRefused, TargetFailed
 from pointsman.execution.ports import Health, SandboxSpec
+from pointsman.execution.runners.asked import require_command, require_handle
 from pointsman.execution.runners.ssh import scripts
 from pointsman.execution.runners.ssh.hosts import SshHost
 from pointsman.execution.runners.ssh.sandbox import SshSandbox, remove
@@ -39,23 +40,13 @@ class SshRunner:
         )
 
     async def open(self, spec: SandboxSpec) -> SshSandbox:
-        name, namespaces = await self._look()
-        if spec.mounts:
-            raise SandboxRefused(
-                "An SSH target has no mounts: jobs there see all that its account sees.", hint="Take `mounts` from its config."
-            )
-        if not namespaces and self._connection.isolation == "namespaces":
-            raise SandboxRefused(f"{name} gives its accounts no namespaces, which this target asks for.", hint=_ALLOWING)
-        place = scripts.Place.of(self._connection.folder, spec.handle)
-        ended, _, complaint = await self._host.ask(scripts.make_folders(place))
-        if ended.code != 0:
-            why = complaint or "it is there already, or the one above it is another account's"
-            detail = f"The folder {place.folder} was not made: {why}."
-            raise TargetFailed(detail, hint="`connection_config.folder` is a folder that the account alone can write to.")
-        return SshSandbox(self._host, place, spec, name=name, namespaces=namespaces)
+        require_handle(spec.handle)
+        require_command(["sh"], spec.env)
+        return await self._open(spec)
 
     async def reap(self, handle: str) -> None:
-        await remove(self._host, scripts.Place.of(self._connection.folder, handle))
+        require_handle(handle)
+        await remove(self._host, scripts.Place(self._connection.folder, handle))
 
     async def list_handles(self) -> list[str]:
         ended, said, complaint = await self._host.ask(scripts.names(self._connection.folder, _PREFIX))
@@ -66,9 +57,25 @@ class SshRunner:
     async def aclose(self) -> None:
         await self._host.aclose()
 
+    async def _open(self, spec: SandboxSpec) -> SshSandbox:
+        name, namespaces = await self._look()
+        if spec.mounts:
+            raise SandboxRefused(
+                "An SSH target has no mounts: jobs there see all that its account sees.", hint="Take `mounts` from its config."
+            )
+        if not namespaces and self._connection.isolation == "namespaces":
+            raise SandboxRefused(f"{name} gives its accounts no namespaces, which this target asks for.", hint=_ALLOWING)
+        place = scripts.Place(self._connection.folder, spec.handle)
+        ended, _, complaint = await self._host.ask(scripts.make_folders(place))
+        if ended.code != 0:
+            why = complaint or "it is there already, or the one above it is another account's"
+            detail = f"The folder {place.folder} was not made: {why}."
+            raise TargetFailed(detail, hint="`connection_config.folder` is a folder that the account alone can write to.")
+        return SshSandbox(self._host, place, spec, name=name, namespaces=namespaces)
+
     async def _try(self) -> tuple[str, bool]:
         """Make a sandbox and run something in it. Raises TargetFailed, SandboxRefused."""
-        sandbox = await self.open(SandboxSpec(f"probe-{random.token_hex(6)}", memory_mb=256, cpus=1))
+        sandbox = await self._open(SandboxSpec(f"probe-{random.token_hex(6)}", memory_mb=256, cpus=1))
         try:
             ended = await sandbox.exec(["/bin/sh", "-c", "exit 0"], on_output=_unread)
         finally:

@@ -8,9 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from pointsman.execution.errors import TargetFailed
+from pointsman.execution.errors import SandboxRefused, TargetFailed
 from pointsman.execution.ports import Exited, OnOutput, SandboxSpec, Stream
-from pointsman.execution.runners.archives import gathered, inside, owned, too_large
+from pointsman.execution.runners.archives import folders_in, gathered, inside, owned, too_large
+from pointsman.execution.runners.asked import require_command
 from pointsman.execution.runners.endings import signal_of
 from pointsman.execution.runners.ssh import scripts
 from pointsman.execution.runners.ssh.hosts import Ended, SshHost
@@ -44,7 +45,11 @@ class SshSandbox:
 
     async def upload(self, archive: bytes) -> None:
         checked = await asyncio.to_thread(owned, archive, uid=0, gid=0)  # its owner is who unpacks it
-        _require(await self._host.ask(scripts.unpack(self._place), stdin=checked, seconds=120), "The workspace was not unpacked")
+        script = scripts.unpack(self._place, await asyncio.to_thread(folders_in, checked))
+        answer = await self._host.ask(script, stdin=checked, seconds=120)
+        if answer[0].code == scripts.LINKED:
+            raise SandboxRefused("The workspace has a link where the archive has a folder, and links are not followed.")
+        _require(answer, "The workspace was not unpacked")
 
     async def download(self, paths: Sequence[str] = (".",), *, most: int = 64 * 2**20) -> bytes:
         wanted = list(dict.fromkeys(inside(path) for path in paths))
@@ -66,14 +71,17 @@ class SshSandbox:
     async def exec(
         self, argv: Sequence[str], *, on_output: OnOutput, cwd: str = ".", env: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> Exited:
+        require_command(argv, env or {})
         number = next(self._numbers)
         script = scripts.run(self._place, self._spec, argv, number=number, cwd=inside(cwd), env=env or {}, namespaces=self._namespaces)
         started = time.monotonic()
         try:
-            ended = await self._host.run(script, stdin=stdin, on_output=on_output)
+            ended = await self._host.run(script, mark=scripts.mark(self._place, number), stdin=stdin, on_output=on_output)
         except BaseException:
             await self._end(number)
             raise
+        if ended.code == scripts.MISSING:
+            _require(await self._host.ask(scripts.is_there(self._place)), "The command was not started: its sandbox is gone")
         name = f"SIG{ended.signal}" if ended.signal else signal_of(ended.code)
         return Exited(None if name else ended.code, name, int((time.monotonic() - started) * 1000))
 

@@ -5,53 +5,43 @@ A script is not an argument of the remote command, where everybody on that host 
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pointsman.execution.errors import SandboxRefused
 from pointsman.execution.ports import SandboxSpec
 
 MARK = "SANDBOX_ID"
-MISSING, TAKEN = 64, 65  # how scripts here end where a folder is not there, or is not ours alone
+MISSING, TAKEN, LINKED = 64, 65, 66  # how scripts here end where a folder is not there, is not ours alone, or is a link
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_HANDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAMESPACES = "--user --map-current-user --pid --fork --kill-child --mount-proc --ipc"
 
-# Ends every process that carries a mark; those that fork meanwhile are found by the next look.
+# Ends every process but this shell that carries a mark; those that fork meanwhile are found by the next look.
 _END = """end() {
   turn=0
-  while found=$(grep -lsF -- "$1" /proc/[0-9]*/environ); [ -n "$found" ]; do
-    [ "$turn" -lt 40 ] || return 1
-    turn=$((turn + 1))
-    for file in $found; do pid=${file#/proc/}; kill -9 "${pid%/environ}"; done
+  while [ "$turn" -lt 40 ]; do
+    left= turn=$((turn + 1))
+    for file in $(grep -lsF -- "$1" /proc/[0-9]*/environ); do
+      pid=${file#/proc/}; pid=${pid%/environ}
+      [ "$pid" = $$ ] || { kill -9 "$pid" && left=1; }
+    done
+    [ "$left" ] || return 0
     sleep 0.02
   done 2>/dev/null
-  return 0
+  return 1
 }
 """
 
 # `exec` finds programs, never the shell's own commands; what the shell has to say after that goes nowhere.
-_RUN = """exec 3>&2 2>/dev/null
-(exec "$@") 2>&3 3>&-
-"""
+_RUN = 'exec 3>&2 2>/dev/null\n(exec "$@") 2>&3 3>&-\n'
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one sandbox is on its host; `handle` is checked to be a plain name."""
+    """Where one sandbox is on its host; `handle` is a plain name."""
 
     root: str
     handle: str
-
-    @classmethod
-    def of(cls, root: str, handle: str) -> Place:
-        """Raises SandboxRefused for a handle that is no plain name."""
-        if not _HANDLE.fullmatch(handle):
-            raise SandboxRefused(f"{handle[:100]!r} is no name of a sandbox.")
-        return cls(root, handle)
 
     @property
     def folder(self) -> str:
@@ -66,14 +56,15 @@ class Place:
         return f"{self.folder}/work"
 
 
-def opening(script: str) -> tuple[str, bytes]:
+def opening(script: str, mark: str = "") -> tuple[str, bytes]:
     """The remote command that runs a script, and what its standard input begins with.
 
-    The command is a constant but for a number. It starts with an empty environment, and reads exactly the script: what follows belongs to
-    the command that the script starts.
+    The command is a constant but for a number and a mark. It starts with an environment that holds nothing else, and reads exactly the
+    script: what follows belongs to the command that the script starts.
     """
     said = script.encode()
-    return f"exec env -i PATH={_PATH} /bin/sh -c 'eval \"$(dd bs=1 count={len(said)} 2>/dev/null)\"'", said
+    marked = f" {MARK}={shlex.quote(mark)}" if mark else ""
+    return f"exec env -i PATH={_PATH}{marked} /bin/sh -c 'eval \"$(dd bs=1 count={len(said)} 2>/dev/null)\"'", said
 
 
 def look() -> str:
@@ -93,17 +84,22 @@ cd -- {shlex.quote(place.folder)} && mkdir work tmp
 
 
 def run(place: Place, spec: SandboxSpec, argv: Sequence[str], *, number: int, cwd: str, env: Mapping[str, str], namespaces: bool) -> str:
-    """A command of the sandbox, to its end, and the end of what it leaves behind."""
+    """A command of the sandbox, to its end, and the end of what it leaves behind. It is opened with its mark."""
     places = {"HOME": place.workspace, "TMPDIR": place.temporary}
-    exports = "".join(_export(name, value) for name, value in {**places, **spec.env, **env, MARK: _mark(place, number)}.items())
+    exports = "".join(_export(name, value) for name, value in {**places, **spec.env, **env}.items() if name != MARK)
     limits = f"ulimit -c 0\nulimit -f {spec.disk_mb * 2048}\nulimit -v {spec.memory_mb * 1024}\n"
-    head = f"cd -- {shlex.quote(f'{place.workspace}/{cwd}')} || exit 126\n{exports}{limits}"
+    start = (
+        f"cd -- {shlex.quote(place.workspace)} 2>/dev/null || exit {MISSING}\ncd -- {shlex.quote(f'./{cwd}')} || exit 126\nunset OLDPWD\n"
+    )
+    head = f"{start}{exports}{limits}"
     words = _quoted(argv)
     if namespaces:
         network = "" if spec.network else " --net"
         inner = shlex.quote(f"{_RUN}exit $?")
         return f"{head}exec unshare {_NAMESPACES}{network} -- prlimit --nproc={spec.pids} -- /bin/sh -c {inner} sh {words}\n"
-    return f"{_END}{head}set -- {words}\n{_RUN}code=$?\n{_end(place, number)}exit $code\n"
+    # Marked are the command's processes and this shell, which another script may have to end, but not what the shell itself starts.
+    marked = _RUN.replace("(", f"({MARK}=$mark; export {MARK}; ", 1)
+    return f"{_END}{head}mark=${MARK}; unset {MARK}\nset -- {words}\n{marked}code=$?\n{_end(place, number)}exit $code\n"
 
 
 def end(place: Place, number: int | None = None) -> str:
@@ -118,9 +114,17 @@ def remove(place: Place) -> str:
     return f"{_END}{_end(place)}[ $? = 0 ] || exit 1\n{clear}\n"
 
 
-def unpack(place: Place) -> str:
-    """Unpack a tar from standard input."""
-    return f"cd -- {shlex.quote(place.workspace)} || exit {MISSING}\nexec tar -xof -\n"
+def is_there(place: Place) -> str:
+    """Ends with 0 where the sandbox's workspace exists."""
+    return f"[ -d {shlex.quote(place.workspace)} ]\n"
+
+
+def unpack(place: Place, folders: Sequence[str]) -> str:
+    """Unpack a tar from standard input; ends with LINKED where one of the folders is a link."""
+    return f"""cd -- {shlex.quote(place.workspace)} || exit {MISSING}
+for folder in {_quoted([f"./{folder}" for folder in folders])}; do [ ! -h "$folder" ] || exit {LINKED}; done
+exec tar -xpof -
+"""
 
 
 def pack(place: Place, paths: Sequence[str]) -> str:
@@ -146,22 +150,18 @@ exit 0
 """
 
 
-def _mark(place: Place, number: int | None = None) -> str:
-    """What the environment of a command's processes holds; without a number, what it begins with all over the sandbox."""
+def mark(place: Place, number: int | None = None) -> str:
+    """What the environment of a command's processes says; without a number, what it begins with all over the sandbox."""
     return f"{place.handle};" if number is None else f"{place.handle};{number};"
 
 
 def _end(place: Place, number: int | None = None) -> str:
-    return f"end {shlex.quote(f'{MARK}={_mark(place, number)}')}\n"
+    return f"end {shlex.quote(f'{MARK}={mark(place, number)}')}\n"
 
 
 def _export(name: str, value: str) -> str:
-    if not _VARIABLE.fullmatch(name):
-        raise SandboxRefused(f"{name[:100]!r} is no name of an environment variable.")
     return f"export {name}={_quoted([value])}\n"
 
 
 def _quoted(words: Sequence[str]) -> str:
-    if any("\0" in word for word in words):
-        raise SandboxRefused("No argument or variable of a command can hold a NUL character.")
     return " ".join(shlex.quote(word) for word in words)
