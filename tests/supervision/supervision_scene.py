@@ -110,6 +110,12 @@ class Supervision:
         )
         return "crew"
 
+    async def script(self, *turns: dict[str, Any]) -> None:
+        """Give the leader another script."""
+        config = {"model": "scripted:script", "script": {"turns": list(turns)}}
+        await self.owner.execute("UPDATE agent_info SET config = $1 WHERE id = 'boss'", json.dumps(config))
+        self.service = self.made_with(self.settings.supervision)  # it keeps nothing of the former one
+
     async def ask(
         self, message: str = "It is broken.", *, principal: Principal = OPERATOR, run_id: str | None = None, **more: Any
     ) -> Accepted:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.supervision.supervision_scene import OPERATOR, Supervision, fix, no_work
 
+from pointsman.execution.defaults import make_defaults
 from pointsman.kit.ids import new_id
 from pointsman.kit.problems import Problem
 from pointsman.runs import queries as run_queries
@@ -147,6 +148,15 @@ async def test_a_risky_job_asks_before_it_acts(scene: Supervision, changes: dict
     assert bool(given["permissions"]["ask"]) is asks
 
 
+async def test_a_code_agent_that_asks_first_may_look_around(scene: Supervision) -> None:
+    await make_defaults(scene.db)
+    worker = {"execution_engine_preference": "code_agent", "permissions": {"ask": ["search"]}}
+    await scene.team(fix(risk_level="high"), ANSWER, coding=worker)
+    await scene.drive((await scene.ask()).run_id)
+    given = json.loads(await scene.owner.fetchval("SELECT worker_config::text FROM execution_jobs"))
+    assert given["permissions"]["ask"] == ["search", "command", "write_file", "edit_file", "delete_file"]
+
+
 async def test_the_worker_is_the_member_whose_role_is_the_kind_of_work(scene: Supervision) -> None:
     await scene.team(fix(worker_type="verifier"), ANSWER, coding={}, verifier={"worker_pool": "testers"})
     await scene.drive((await scene.ask()).run_id)
@@ -162,13 +172,15 @@ async def test_the_engine_is_the_workers_else_the_leaders_else_the_default(scene
             name,
             default,
         )
-    await scene.team(fix(), fix(execution_engine="theirs"), fix(execution_engine="nobodys"), fix(execution_engine=None), coding={})
-    engines: list[str] = []
-    for _ in range(2):
+    await scene.team(fix())
+    engines: list[str | None] = []
+    for turn in (fix(), fix(execution_engine="theirs"), fix(execution_engine="nobodys")):
+        await scene.script(turn)
         run_id = (await scene.ask()).run_id
         await scene.drive(run_id)
         engines.append((await scene.story(run_id))["execution_engine"])
-    assert engines == ["ours", "ours"]
+    assert engines == ["ours", "theirs", None]
+    assert "there is no engine 'nobodys'" in (await scene.run(run_id))["error"]["detail"]
 
 
 async def test_files_of_the_request_are_what_its_jobs_begin_with(scene: Supervision) -> None:

@@ -24,6 +24,8 @@ AskAt = Literal["low", "medium", "high", "never"]
 
 _JOBS = uuid.UUID("6f6a1c1e-5d0b-4c64-9d8e-1f5f3f1c2a77")
 _RISKS: tuple[RiskLevel, ...] = ("low", "medium", "high")
+_ANYTHING = ("*",)
+_ACTING = {"code_agent": ("command", "write_file", "edit_file", "delete_file")}
 _DANGERS = (
     *("allow_git_push", "allow_merge", "allow_migrations", "allow_apply_or_deploy", "allow_production_change"),
     *("allow_delete_files", "network_access", "allow_dependency_install"),
@@ -39,7 +41,7 @@ def plan_jobs(
     worker = choose_worker(team.workers, classified.worker_type)
     engine = _engine_of(worker, classified, engines)
     ids = ids_of(facts.run_id, round_, len(classified.jobs))
-    return [_job(facts, classified, spec, id_, worker, engine, ask_at) for id_, spec in zip(ids, classified.jobs, strict=True)]
+    return [_job(facts, classified, spec, id_, worker, engine, engines, ask_at) for id_, spec in zip(ids, classified.jobs, strict=True)]
 
 
 def ids_of(run_id: str, round_: int, count: int) -> list[uuid.UUID]:
@@ -61,10 +63,11 @@ def asks_first(classified: Classification, spec: JobSpec, ask_at: AskAt) -> bool
     return ask_at != "never" and _RISKS.index(classified.risk_level) >= _RISKS.index(ask_at)
 
 
-def tightened(worker: WorkerConfig) -> WorkerConfig:
-    """The same, but everything that it is not denied it asks for first."""
-    permissions = worker.permissions.model_copy(update={"ask": ["*"]})
-    return worker.model_copy(update={"permissions": permissions})
+def tightened(worker: WorkerConfig, engine: EngineOffer | None) -> WorkerConfig:
+    """The same, but it asks before it does anything that it is not denied; where an engine has tools that only look, not for those."""
+    asks = _ACTING.get(engine.type, _ANYTHING) if engine is not None else _ANYTHING
+    ask = list(dict.fromkeys([*worker.permissions.ask, *asks]))
+    return worker.model_copy(update={"permissions": worker.permissions.model_copy(update={"ask": ask})})
 
 
 async def dispatch(connection: Connection, jobs: Sequence[NewJob], run_id: str) -> None:
@@ -107,11 +110,18 @@ def _engine_of(worker: Worker, classified: Classification, engines: Sequence[Eng
 
 
 def _job(
-    facts: Facts, classified: Classification, spec: JobSpec, id_: uuid.UUID, worker: Worker, engine: str | None, ask_at: AskAt
+    facts: Facts,
+    classified: Classification,
+    spec: JobSpec,
+    id_: uuid.UUID,
+    worker: Worker,
+    engine: str | None,
+    engines: Sequence[EngineOffer],
+    ask_at: AskAt,
 ) -> NewJob:
     config = WorkerConfig.model_validate(worker.worker_config)
     if asks_first(classified, spec, ask_at):
-        config = tightened(config)
+        config = tightened(config, next((one for one in engines if one.id == engine), None))
     return NewJob(
         id=id_,
         tenant_id=facts.tenant_id,
