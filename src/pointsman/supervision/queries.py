@@ -229,6 +229,21 @@ async def next_call(connection: Connection, run_id: str) -> int:
     return await connection.fetchval("SELECT coalesce(max(call) + 1, 0) FROM usage_details WHERE run_id = $1", run_id)
 
 
+async def sum_usage(connection: Connection, accounts: Sequence[str]) -> Record:
+    """What a run and its jobs have consumed: tokens, is_estimated, cost (null where one is unknown)."""
+    row = await connection.fetchrow(
+        """
+        SELECT coalesce(sum(t.prompt_tokens), 0)::bigint AS prompt_tokens, coalesce(sum(t.completion_tokens), 0)::bigint AS completion_tokens,
+               coalesce(bool_or(t.is_estimated), false) AS is_estimated, count(*) AS calls,
+               CASE WHEN count(*) = count(d.cost) THEN coalesce(sum(d.cost), 0) END AS cost
+        FROM usage_details d JOIN token_usage t ON t.id = d.usage_id WHERE d.run_id = ANY ($1)
+        """,
+        list(accounts),
+    )
+    assert row is not None
+    return row
+
+
 _USAGE = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(TYPES, start=3))
 _COUNT = f"""
 WITH asked AS (SELECT $1::varchar AS run_id, $2::varchar AS status), held AS (SELECT run_id AS id FROM asked), mine AS (

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from pointsman.chat.facts import Spent
+from pointsman.execution.engines.spending import account_of
 from pointsman.kit.db import Connection, Database, Record, unavailable_when_away
 from pointsman.kit.failpoints import Failpoint
 from pointsman.kit.problems import Problem
@@ -18,7 +19,6 @@ from pointsman.runs import appending, events
 from pointsman.runs.events import encode_json
 from pointsman.supervision import queries
 from pointsman.supervision.schemas import SupervisedAnswer, Supervisor
-from pointsman.usage import queries as usage_queries
 from pointsman.usage.cost import cost_of
 from pointsman.usage.ledger import UsageRow
 
@@ -175,9 +175,9 @@ class Writer:
 
     async def _end(self, connection: Connection, end: End) -> None:
         facts = self._facts
-        used = await usage_queries.sum_of_run(connection, facts.run_id)
-        spent = Spent(used["calls"], used["prompt_tokens"], used["completion_tokens"], used["is_estimated"], used["cost"])
         [story] = await queries.describe(connection, [facts.run_id])
+        used = await queries.sum_usage(connection, [facts.run_id, *(account_of(str(job)) for job in story["jobs"])])
+        spent = Spent(used["calls"], used["prompt_tokens"], used["completion_tokens"], used["is_estimated"], used["cost"])
         answer = SupervisedAnswer(
             run_id=facts.run_id,
             session_id=facts.session_id,
