@@ -233,7 +233,8 @@ async def sum_usage(connection: Connection, accounts: Sequence[str]) -> Record:
     """What a run and its jobs have consumed: tokens, is_estimated, cost (null where one is unknown)."""
     row = await connection.fetchrow(
         """
-        SELECT coalesce(sum(t.prompt_tokens), 0)::bigint AS prompt_tokens, coalesce(sum(t.completion_tokens), 0)::bigint AS completion_tokens,
+        SELECT coalesce(sum(t.prompt_tokens), 0)::bigint AS prompt_tokens,
+               coalesce(sum(t.completion_tokens), 0)::bigint AS completion_tokens,
                coalesce(bool_or(t.is_estimated), false) AS is_estimated, count(*) AS calls,
                CASE WHEN count(*) = count(d.cost) THEN coalesce(sum(d.cost), 0) END AS cost
         FROM usage_details d JOIN token_usage t ON t.id = d.usage_id WHERE d.run_id = ANY ($1)
