@@ -35,7 +35,7 @@ def start_gateway(
 ) -> Generator[Gateway]:
     """`pointsman up` in a data directory, with its models at the fake upstream."""
     port, log = free_port(), folder / f"{directory.name}.log"
-    argv = [sys.executable, "-m", "pointsman", "up", "--data-dir", str(directory), "--port", str(port)]
+    argv = [sys.executable, "-m", "pointsman", "up", "--data-dir", str(directory), "--port", str(port), "--workers", "0"]
     with started(argv, _environment(upstream, providers), log) as process:
         wait_until_answers(f"http://127.0.0.1:{port}/readyz", process, log)
         key = (directory / "admin-key").read_text().strip()

@@ -212,6 +212,10 @@ class WorkerSettings(_Section):
     slots: int = Field(
         default=64, ge=1, le=10_000, description="Jobs that one worker has in hand at once; targets have limits of their own."
     )
+    pool_limits: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict[str, int],
+        description="Jobs of a pool at once, over all its targets and workers, as a JSON object; the same for each worker.",
+    )
 
 
 class RetentionSettings(_Section):

@@ -79,12 +79,12 @@ class Alone(GatewayProcess):
 def start_gateway(dsn: str, folder: Path, upstream: Upstream, **variables: str) -> GatewayProcess:
     """Start a replica that knows one provider, `openai:`, and wait until it listens; `variables` are more of its environment."""
     own = {"POINTSMAN_DATABASE__URL": dsn, "POINTSMAN_DATA_DIR": str(folder / "data")}
-    return GatewayProcess(*_started("serve", folder, {**_environment(upstream), **own, **variables}))
+    return GatewayProcess(*_started(["serve"], folder, {**_environment(upstream), **own, **variables}))
 
 
 def start_alone(data_dir: Path, folder: Path, upstream: Upstream, **variables: str) -> Alone:
-    """Start `pointsman up` with everything in `data_dir`, and wait until it listens."""
-    return Alone(*_started("up", folder, {**_environment(upstream), "POINTSMAN_DATA_DIR": str(data_dir), **variables}))
+    """Start `pointsman up` with everything in `data_dir` but workers, and wait until it listens."""
+    return Alone(*_started(["up", "--workers", "0"], folder, {**_environment(upstream), "POINTSMAN_DATA_DIR": str(data_dir), **variables}))
 
 
 def _environment(upstream: Upstream) -> dict[str, str]:
@@ -97,11 +97,11 @@ def _environment(upstream: Upstream) -> dict[str, str]:
     }
 
 
-def _started(command: str, folder: Path, environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], str, Path]:
+def _started(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"gateway-{os.urandom(4).hex()}.log"
     with log.open("wb") as talk:
-        process = subprocess.Popen([sys.executable, "-m", "pointsman", command], env=environment, stdout=subprocess.DEVNULL, stderr=talk)
+        process = subprocess.Popen([sys.executable, "-m", "pointsman", *command], env=environment, stdout=subprocess.DEVNULL, stderr=talk)
     deadline = time.monotonic() + 60
     while (said := _LISTENING.search(log.read_text())) is None:
         if process.poll() is not None or time.monotonic() > deadline:

@@ -37,7 +37,8 @@ async def start_worker(settings: Settings, dsn: str, db: Database) -> AsyncGener
 
     yield start
     for worker in workers:
-        await worker.close(patience=timedelta(seconds=0.1))
+        if not worker.is_closed:
+            await worker.close(patience=timedelta(seconds=0.1))
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ from pointsman.settings import Settings
 log = structlog.get_logger()
 
 _TIDY = 60.0
+_LOOK_AGAIN = 3600.0
 _PICKS_KEPT = timedelta(minutes=10)
 
 
@@ -46,6 +47,7 @@ class Worker:
     def __init__(self, settings: Settings, dsn: str, db: Database, *, pool: str, slots: int) -> None:
         """Wire everything; nothing runs yet."""
         self.id = new_id("wrk")
+        self.is_closed = False
         self.settings = settings
         self.db = db
         self.listener = Listener(dsn)
@@ -69,6 +71,7 @@ class Worker:
             outputs=outputs,
             watch=watch,
             secrets=settings.secrets,
+            pool_limits=settings.workers.pool_limits,
         )
         self._picker = Picker(dsn, {"job": driver.handle, "supervise": make_supervisor(self).handle}, [pool], slots=slots)
         for topic in (ENGINES, TARGETS):
@@ -85,6 +88,7 @@ class Worker:
             ("queue.tidy", self._tidy),
             ("budgets.reserve", self.budgets.run),
             ("presence", self._presence.run),
+            ("presence.isolation", lambda: self._look_at_isolation(catalogue, pool)),
         ):
             self.loops.add(name, loop)
 
@@ -106,6 +110,7 @@ class Worker:
 
     async def close(self, *, patience: timedelta) -> None:
         """Pick nothing more, wait so long for what is in hand, hand over the rest, and let go of everything."""
+        self.is_closed = True
         self._presence.draining = True
         self._picker.pause()
         try:
@@ -119,6 +124,15 @@ class Worker:
         await self.models.aclose()
         await self.egress.aclose()
         await self.db.close()
+
+    async def _look_at_isolation(self, catalogue: Catalogue, pool: str) -> None:
+        """What keeps jobs apart on this host, for `/v2/workers`."""
+        while True:
+            for target in await catalogue.targets():
+                if target.type == "local" and target.worker_pool == pool:
+                    async with self._runners.lent(target) as runner:
+                        self._presence.isolation = (await runner.probe()).isolation
+            await asyncio.sleep(_LOOK_AGAIN)
 
     async def _tidy(self) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
@@ -18,7 +19,7 @@ from pointsman.execution.errors import TargetFailed
 from pointsman.execution.lending import Runners
 from pointsman.execution.outputs import Outputs
 from pointsman.execution.policy import allow, sandbox_spec, tightened
-from pointsman.execution.ports import Engine, Outcome, Runner
+from pointsman.execution.ports import Engine, Outcome, Runner, SandboxSpec
 from pointsman.execution.rows import ExecutionEngine, ExecutionTarget
 from pointsman.execution.selecting import Catalogue
 from pointsman.execution.watching import Watch
@@ -59,8 +60,9 @@ class Driver:
         outputs: Outputs,
         watch: Watch,
         secrets: Mapping[str, SecretStr],
+        pool_limits: Mapping[str, int],
     ) -> None:
-        """`make_engine` gives the engine of a row, `make_ask` how an attempt's permits are judged."""
+        """`make_engine` gives the engine of a row, `make_ask` how an attempt's permits are judged; `pool_limits` bound a pool's jobs."""
         self._db = db
         self._worker = worker_id
         self._catalogue = catalogue
@@ -71,6 +73,7 @@ class Driver:
         self._outputs = outputs
         self._watch = watch
         self._secrets = secrets
+        self._pool_limits = pool_limits
         self._waiting: GroupRead[uuid.UUID, Waiting] = GroupRead(db, _read_waiting)
 
     async def handle(self, message: Message) -> timedelta | None:
@@ -88,7 +91,7 @@ class Driver:
                 return None
         except Unavailable:
             return _AWAY
-        taken = await self._writer.claim(_claim(order, message, self._worker))
+        taken = await self._writer.claim(self._claim(order, message))
         if isinstance(taken, Claimed):
             await self._attempt(order, taken)
         return None
@@ -113,6 +116,20 @@ class Driver:
         if isinstance(taken, Claimed):
             await self._writer.finish(conclude(taken, None, None, problem))
 
+    def _claim(self, order: Order, message: Message) -> Claim:
+        target = order.choice.target
+        return Claim(
+            order.job.id,
+            self._worker,
+            order.choice.engine.id,
+            target.id,
+            json_text.encode(_place(target)),
+            slots=order.choice.capacity.max_concurrent_jobs,
+            pool_slots=self._pool_limits.get(order.job.worker_pool),
+            cap_mb=order.allowance.memory_mb,
+            message=number_of(message),
+        )
+
     async def _attempt(self, order: Order, claimed: Claimed) -> None:
         async with contextlib.AsyncExitStack() as stack:
 
@@ -122,7 +139,7 @@ class Driver:
             attempt = Attempt(
                 order,
                 claimed,
-                sandbox_spec=lambda: sandbox_spec(order.allowance, claimed.handle, claimed.memory_mb, self._secrets),
+                sandbox_spec=lambda: self._sandbox_spec(order, claimed),
                 runner=runner,
                 find_workspace=lambda: self._find_workspace(claimed.job_id),
                 tell=lambda text, stream: self._outputs.add(claimed, text, stream),
@@ -200,23 +217,14 @@ class Driver:
             log.warning("workspace.not_kept", handle=attempt.claimed.handle, error=problem.detail)
             return None
 
+    def _sandbox_spec(self, order: Order, claimed: Claimed) -> SandboxSpec:
+        """With the job and the attempt in the environment, so that what it does elsewhere can be told apart from another attempt's."""
+        spec = sandbox_spec(order.allowance, claimed.handle, claimed.memory_mb, self._secrets)
+        return dataclasses.replace(spec, env={**spec.env, "JOB_ID": str(claimed.job_id), "JOB_ATTEMPT": str(claimed.epoch)})
+
     async def _find_workspace(self, job_id: uuid.UUID) -> bytes | None:
         async with self._db.connection() as connection:
             return await workspaces.find_start(connection, job_id)
-
-
-def _claim(order: Order, message: Message, worker: str) -> Claim:
-    engine, target, capacity = order.choice.engine, order.choice.target, order.choice.capacity
-    return Claim(
-        order.job.id,
-        worker,
-        engine.id,
-        target.id,
-        json_text.encode(_place(target)),
-        slots=capacity.max_concurrent_jobs,
-        cap_mb=order.allowance.memory_mb,
-        message=number_of(message),
-    )
 
 
 def _place(target: ExecutionTarget) -> dict[str, Any]:
