@@ -34,9 +34,9 @@ class Deaths:
 
 
 def names() -> list[str]:
-    """Every failpoint of chats; with the edge, every module is loaded that declares one. Those of jobs have a program of their own."""
+    """Every failpoint of chats; with the edge, every module is loaded that declares one. Those of jobs and supervised runs have others."""
     assert edge
-    return sorted(name for name in failpoints.declared() if not name.startswith("jobs."))
+    return sorted(name for name in failpoints.declared() if not name.startswith(("jobs.", "supervision.")))
 
 
 async def die_at(stage: Stage, agent: str, name: str, number: int, deaths: Deaths) -> None:
