@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Talk": {
         "chat": "Talk to an agent.",
         "runs": "What was asked, how it ended, and its events.",
+        "jobs": "Dispatched work: submit, watch, cancel.",
         "sessions": "Conversations and their messages.",
         "memories": "What agents remember about users.",
     },

@@ -11,6 +11,7 @@ from pointsman.client.conversations import Memories, Runs, Sessions
 from pointsman.client.errors import GatewayUnreachable, ProblemResponse
 from pointsman.client.execution import Engines, Targets
 from pointsman.client.fleet import Workers
+from pointsman.client.jobs import Jobs
 from pointsman.client.leaving import Erasures, Leaving
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.shapes import ChatAnswer
@@ -34,6 +35,7 @@ class PointsmanClient:
         self.targets = Targets(self._transport)
         self.keys = Keys(self._transport)
         self.runs = Runs(self._transport)
+        self.jobs = Jobs(self._transport)
         self.sessions = Sessions(self._transport)
         self.memories = Memories(self._transport)
         self.usage = UsageReports(self._transport)
