@@ -10,8 +10,8 @@ from typing import Any
 
 from pointsman.execution.ports import Stream
 from pointsman.jobs import events
+from pointsman.jobs.points import OUTPUT
 from pointsman.jobs.rows import Claimed
-from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.problems import Unavailable
 from pointsman.kit.scrubbing import scrub_text
@@ -22,8 +22,6 @@ MOST_BYTES = 2**20
 
 _EVERY = 0.2
 _CUT = "The rest of the output is not shown."
-
-_APPENDING = failpoints.declare("jobs.output", "What jobs printed becomes events.", ("before", "in", "after"))
 
 # In the order of ids, as everything that locks jobs does.
 _RESERVE = """
@@ -116,10 +114,10 @@ class Outputs:
             if not taken:
                 return
             async with self._db.transaction() as connection:
-                await _APPENDING.reach("before")
+                await OUTPUT.reach("before")
                 await _append(connection, taken)
-                await _APPENDING.reach("in")
-            await _APPENDING.reach("after")
+                await OUTPUT.reach("in")
+            await OUTPUT.reach("after")
 
 
 async def _append(connection: Connection, taken: Sequence[tuple[_Printed, list[dict[str, Any]]]]) -> None:

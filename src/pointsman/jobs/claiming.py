@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from typing import cast
 
 from pointsman.jobs import events
+from pointsman.jobs.points import PARKING
 from pointsman.jobs.rows import Claim, Claimed, Gone, Lost, Parked, Waiting
-from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Record
-
-CLAIMING = failpoints.declare("jobs.claim", "Attempts begin: job, attempt and event; or jobs are parked where no slot is free.")
 
 MOST_LOSSES = 20
 """Workers that may die with a job before it is taken for the cause."""
@@ -150,6 +148,8 @@ async def claim(connection: Connection, claims: Sequence[Claim]) -> list[Claimed
         MOST_LOSSES,
     )
     await events.tell(connection, [_told(row) for row in rows if row["fate"] != "parked"])
+    if any(row["fate"] == "parked" for row in rows):
+        await PARKING.reach("in")
     taken = {row["job_id"]: _taken(row) for row in rows}
     return [taken.get(claim.job_id) or Gone(claim.job_id) for claim in claims]
 

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 from pointsman.jobs import events
 from pointsman.jobs.messages import messages_of
+from pointsman.jobs.points import CREATING
 from pointsman.jobs.queue.sending import enqueue
 from pointsman.jobs.rows import NewJob
-from pointsman.kit import failpoints
 from pointsman.kit.db import Connection
 from pointsman.runs.events import pack
-
-CREATING = failpoints.declare("jobs.create", "A job is created: its row, its details, its first event and its message.", ("in",))
 
 # Who comes while others wait for the same waits behind them: no message, nothing for workers to pick up in vain.
 _CREATE = """

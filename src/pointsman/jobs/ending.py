@@ -7,14 +7,12 @@ import uuid
 from collections.abc import Collection, Sequence
 
 from pointsman.jobs import events
+from pointsman.jobs.points import CANCELLING
 from pointsman.jobs.queue.port import Message
 from pointsman.jobs.queue.sending import enqueue
 from pointsman.jobs.states import Status, require_edge
 from pointsman.jobs.storable import storable_text
-from pointsman.kit import failpoints
 from pointsman.kit.db import Connection
-
-CANCELLING = failpoints.declare("jobs.cancel", "A job that is not running ends: it was cancelled, denied or refused.", ("in",))
 
 _END = """
 WITH held AS MATERIALIZED (

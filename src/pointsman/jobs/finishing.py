@@ -10,16 +10,13 @@ from pointsman.jobs import events, memory, workspaces
 from pointsman.jobs.ending import supervise
 from pointsman.jobs.messages import message_of
 from pointsman.jobs.parking import wake
+from pointsman.jobs.points import FINISHING, PAUSING, RETRYING
 from pointsman.jobs.queue.sending import enqueue
 from pointsman.jobs.rows import Claimed, Ending, Finish, Transition
 from pointsman.jobs.states import ENDED, require_edge
 from pointsman.jobs.storable import storable_json, storable_text
-from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Record
-
-FINISHING = failpoints.declare("jobs.finish", "An attempt ends its job: result, attempt, event, and the slot goes to who waits for it.")
-RETRYING = failpoints.declare("jobs.retry", "An attempt ends and its job is queued again, by itself: a retry, more memory, or handed over.")
-PAUSING = failpoints.declare("jobs.pause", "An attempt ends because a person has to decide: nothing is held meanwhile.")
+from pointsman.kit.failpoints import Failpoint
 
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 1.0, 60.0
 
@@ -115,7 +112,7 @@ def back_off(failures: int) -> timedelta:
     return timedelta(seconds=min(_FIRST_BACK_OFF * 2**failures, _LONGEST_BACK_OFF))
 
 
-def failpoint_of(finish: Finish) -> failpoints.Failpoint:
+def failpoint_of(finish: Finish) -> Failpoint:
     """Which transition an end is."""
     match decide(finish).job:
         case "queued":

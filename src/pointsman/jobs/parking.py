@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from pointsman.jobs.messages import messages_of
+from pointsman.jobs.points import WAKING
 from pointsman.jobs.queue.sending import enqueue
-from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Record
-
-WAKING = failpoints.declare("jobs.wake", "Parked jobs are woken: they leave the line and get a message.", ("in",))
 
 _WAKE = """
 WITH picked AS (

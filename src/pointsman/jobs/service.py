@@ -10,22 +10,19 @@ from typing import Any
 from pointsman.audit.service import record
 from pointsman.jobs import events, queries, workspaces
 from pointsman.jobs.asking import described
-from pointsman.jobs.creating import CREATING, create_jobs
-from pointsman.jobs.ending import CANCELLING, end
+from pointsman.jobs.creating import create_jobs
+from pointsman.jobs.ending import end
 from pointsman.jobs.errors import JobEventsExpired, JobNotFound, JobStateRefused, JobWorkspaceMissing
 from pointsman.jobs.messages import message_of
+from pointsman.jobs.points import ASKING_AGAIN, CANCELLING, CREATING, DECIDING
 from pointsman.jobs.queue.sending import enqueue
 from pointsman.jobs.reading import read_attempts, read_jobs
 from pointsman.jobs.rows import NewJob, WorkspaceKind
 from pointsman.jobs.schemas import AttemptRead, JobCreate, JobRead
 from pointsman.jobs.states import ENDED, RETRYABLE, Status, require_edge
-from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.principal import Principal
 from pointsman.web.paging import Page, decode_cursor, page_of
-
-RETRYING = failpoints.declare("jobs.retry_asked", "Somebody has a job tried again that had ended.")
-DECIDING = failpoints.declare("jobs.decided", "A job that waited for a person is queued again.", ("in",))
 
 CANCELLED = "cancelled"
 _CANCEL_PATIENCE = 5.0
@@ -141,7 +138,7 @@ class JobService:
 
     async def retry(self, principal: Principal, job_id: str) -> JobRead:
         """Have a job tried again that failed, ran out of memory or met an open breaker. Raises JobStateRefused for any other."""
-        await RETRYING.reach("before")
+        await ASKING_AGAIN.reach("before")
         async with self._db.transaction() as connection:
             row = await _require(connection, principal, job_id)
             again = await queries.retry(connection, row["id"], sorted(RETRYABLE))
@@ -152,8 +149,8 @@ class JobService:
             await events.tell(connection, [_queued(again, {"reason": "retried"})])
             await enqueue(connection, [message_of(again)])
             await record(connection, principal, "job.retried", "job", str(row["id"]), {"was": row["status"]}, tenant=row["tenant_id"])
-            await RETRYING.reach("in")
-        await RETRYING.reach("after")
+            await ASKING_AGAIN.reach("in")
+        await ASKING_AGAIN.reach("after")
         return await self.require_job(principal, job_id)
 
     async def cancel_within(self, connection: Connection, job_id: uuid.UUID) -> bool:

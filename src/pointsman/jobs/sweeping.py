@@ -9,6 +9,7 @@ import structlog
 
 from pointsman.jobs.messages import messages_of
 from pointsman.jobs.parking import wake_missed
+from pointsman.jobs.points import RESENDING
 from pointsman.jobs.queue.sending import enqueue
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.problems import Unavailable
@@ -73,5 +74,7 @@ class JobSweeper:
 async def resend(connection: Connection) -> int:
     """Give jobs a message whose last one is gone; how many there were."""
     rows = await connection.fetch(_RESEND, _MOST)
-    await enqueue(connection, messages_of(rows))
+    if rows:
+        await enqueue(connection, messages_of(rows))
+        await RESENDING.reach("in")
     return len(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pointsman.jobs import claiming, finishing
+from pointsman.jobs.points import CLAIMING
 from pointsman.jobs.rows import Claim, Claimed, Finish, Gone, Parked
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.group_commit import GroupCommit
@@ -19,7 +20,7 @@ class JobWriter:
     def __init__(self, db: Database) -> None:
         """Make one; nothing is written until the loops run."""
         self._claiming: GroupCommit[Claim, Claimed | Parked | Gone] = GroupCommit(
-            db, _claim, name="jobs.claim", key=lambda claim: claim.job_id, most=MOST, failpoint=lambda _: claiming.CLAIMING
+            db, _claim, name="jobs.claim", key=lambda claim: claim.job_id, most=MOST, failpoint=lambda _: CLAIMING
         )
         self._finishing: GroupCommit[Finish, bool] = GroupCommit(
             db, _finish, name="jobs.finish", key=lambda one: one.attempt.job_id, most=MOST, failpoint=finishing.failpoint_of
