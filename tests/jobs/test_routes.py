@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import json
 import tarfile
 import uuid
 from collections.abc import AsyncGenerator
@@ -18,6 +17,7 @@ from tests.api.edge_scene import client_of, make_key
 from tests.jobs.job_scene import Scene
 
 from pointsman.api.door import Door
+from pointsman.client.streaming import parse
 from pointsman.kit.db import Connection
 
 __all__ = ["whole"]
@@ -53,12 +53,7 @@ def tar(**files: bytes) -> str:
 
 
 def frames(text: str) -> list[tuple[int, str, dict[str, Any]]]:
-    found: list[tuple[int, str, dict[str, Any]]] = []
-    for block in text.split("\n\n"):
-        lines = dict(line.partition(": ")[::2] for line in block.splitlines() if not line.startswith(":"))
-        if "data" in lines:
-            found.append((int(lines["id"]), lines["event"], json.loads(lines["data"])))
-    return found
+    return [(event.id, event.name, event.data) for event in parse(text.splitlines())]
 
 
 async def test_a_job_is_its_columns_under_their_names_with_its_attempts(api: httpx.AsyncClient, scene: Scene) -> None:
