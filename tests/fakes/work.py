@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +10,14 @@ from tests.fakes.sandbox import FolderSandbox
 
 from pointsman.execution.allowance import Allowance, matches
 from pointsman.execution.ports import Permit, Stream
+from pointsman.execution.rows import ExecutionTarget, TargetType
 from pointsman.jobs.job_spec import JobSpec
 from pointsman.jobs.worker_config import WorkerConfig
+
+
+def target_of(kind: TargetType, connection_config: dict[str, Any]) -> ExecutionTarget:
+    now = dt.datetime.now(dt.UTC)
+    return ExecutionTarget("there", "There", kind, connection_config, {}, "linux_worker_pool", now, now, is_active=True)
 
 
 @dataclass
@@ -22,6 +29,7 @@ class FakeWork:
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     allowance: Allowance = field(default_factory=lambda: Allowance(512, 1.0, 15.0))
     prompt: str = ""
+    target: ExecutionTarget = field(default_factory=lambda: target_of("local", {}))
     handler_config: dict[str, Any] = field(default_factory=dict[str, Any])
     provider: str = "scripted"
     checkpoint: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -12,6 +12,7 @@ from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.supervision import make_supervisor
 from pointsman.budgets.metering import Budgets
 from pointsman.execution.asking import asker
+from pointsman.execution.defaults import make_defaults
 from pointsman.execution.driving import Driver
 from pointsman.execution.engines import Parts, make_engine
 from pointsman.execution.lending import Runners
@@ -27,7 +28,7 @@ from pointsman.jobs.queue.statements import forget_picks
 from pointsman.jobs.sweeping import JobSweeper
 from pointsman.jobs.writing import JobWriter
 from pointsman.kit.db import Database
-from pointsman.kit.egress import Egress
+from pointsman.kit.egress import Egress, Trusted
 from pointsman.kit.ids import new_id
 from pointsman.kit.notify import Listener
 from pointsman.kit.problems import Unavailable
@@ -55,7 +56,8 @@ class Worker:
         self.models = Models(settings)
         self.budgets = Budgets(db, self.listener, settings.budgets.output_tokens)
         self.egress = Egress(settings.egress.allow)
-        parts = Parts(settings, db, self.models, self.budgets, self.egress)
+        self._trusted = Trusted()
+        parts = Parts(settings, db, self.models, self.budgets, self.egress, self._trusted)
         catalogue = Catalogue(db)
         self._runners = Runners(lambda target: make_runner(target, settings))
         self._presence = Presence(db, self.id, worker_pool=pool, slots=slots)
@@ -105,6 +107,7 @@ class Worker:
 
     async def start(self) -> None:
         """Set the loops going, and pick."""
+        await make_defaults(self.db)
         self.loops.start()
         self._picker.start()
 
@@ -123,6 +126,7 @@ class Worker:
         await self._runners.aclose()
         await self.models.aclose()
         await self.egress.aclose()
+        await self._trusted.aclose()
         await self.db.close()
 
     async def _look_at_isolation(self, catalogue: Catalogue, pool: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pointsman.execution.allowance import Allowance
 from pointsman.execution.ports import Permit, Runner, Sandbox, SandboxSpec, Stream
+from pointsman.execution.rows import ExecutionTarget
 from pointsman.execution.selecting import Choice
 from pointsman.jobs.job_spec import JobSpec
 from pointsman.jobs.rows import Claimed, Waiting
@@ -88,6 +89,10 @@ class Attempt:
     @property
     def worker(self) -> WorkerConfig:
         return self.order.worker
+
+    @property
+    def target(self) -> ExecutionTarget:
+        return self.order.choice.target
 
     @property
     def handler_config(self) -> dict[str, Any]:

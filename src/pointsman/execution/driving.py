@@ -157,7 +157,7 @@ class Driver:
             nonlocal why
             if why is None and not doing.done():
                 why = end
-                doing.cancel()
+                doing.cancel(end)
 
         key = attempt.claimed.job_id, attempt.claimed.epoch
         timer = asyncio.get_running_loop().call_later(attempt.claimed.seconds, stop, "timeout")

@@ -80,3 +80,14 @@ class OperatorOnly(Problem):
     kind = Kind.FORBIDDEN
     code = "operator-only"
     title = "Only the operator changes this"
+
+
+class EngineNotInstalled(Problem):
+    """The engine is a Python entry point that is not installed where the worker runs.
+
+    Install the package that has it on every machine with workers, and start them again; the detail names the entry point.
+    """
+
+    kind = Kind.INVALID
+    code = "engine-not-installed"
+    title = "The engine is not installed"

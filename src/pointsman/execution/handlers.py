@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pointsman.execution.configs import read_config
 from pointsman.execution.connections import Url
@@ -84,29 +85,39 @@ class Call(Body):
 class ManagedAgent(_Handler):
     """A remote agent, started and followed by HTTP; where it is says a target of type `managed_agents`."""
 
-    start: Call = Field(default_factory=lambda: Call(path="/runs", body={"prompt": "{prompt}", "idempotency_key": "{handle}"}))
+    start: Call = Field(default_factory=lambda: Call(path="/runs", body={"prompt": "{prompt}", "system": "{system}"}))
     id: Place = "id"
     poll: Call = Field(default_factory=lambda: Call(method="GET", path="/runs/{id}"))
-    stream: Call | None = Field(default=None, description="Server-sent events in place of polling.")
+    stream: Call | None = Field(default=None, description="Server-sent events to follow it by; how it ended is polled all the same.")
     cancel: Call | None = Field(default_factory=lambda: Call(path="/runs/{id}/cancel"))
     status: Place = "status"
     done: list[str] = Field(default_factory=lambda: ["completed", "succeeded", "done"], min_length=1, max_length=16)
     failed: list[str] = Field(default_factory=lambda: ["failed", "error", "cancelled"], max_length=16)
+    delta: Place = Field(default="text", description="Within an event of the stream: what the agent says.")
     output: Place = "output"
     error: Place = "error"
     usage: Place = "usage"
+    model: Place = "model"
     prompt_tokens: Place = "input_tokens"
     completion_tokens: Place = "output_tokens"
     interval: Seconds = Field(default=2, description="Seconds between polls.")
     request_timeout: Seconds = 30
 
 
+def _kept_secret(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    if not url.startswith("https://") and host not in {"localhost", "127.0.0.1", "::1"}:
+        raise ValueError("Write https://…: what is sent is nobody else's business. http is for this machine only.")
+    return url
+
+
 class Endpoint(Body):
     """Where signed requests go, by Standard Webhooks."""
 
-    url: Url
-    secret: Secret
+    url: Annotated[Url, AfterValidator(_kept_secret)]
+    secret: Secret = Field(description="What requests are signed with: `whsec_` and base64, or any text.")
     headers: Values = Field(default_factory=dict[str, Any])
+    timeout: Seconds = Field(default=3600, description="Longest wait for the answer in seconds.")
 
 
 class Custom(_Handler):

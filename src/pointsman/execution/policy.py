@@ -20,7 +20,7 @@ from pointsman.jobs.worker_config import Permissions, WorkerConfig
 
 DANGERS: tuple[Danger, ...] = get_args(Danger)
 # Runners say where a home is and where programs are; the rest is the same everywhere.
-_PLAIN = {"LANG": "C.UTF-8"}
+_PLAIN = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}  # compiled files are nobody's work
 
 
 def why_not(target: ExecutionTarget, tenant: str, spec: JobSpec, memory_mb: int | None = None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pointsman.execution.allowance import Allowance
+from pointsman.execution.rows import ExecutionTarget
 from pointsman.jobs.job_spec import JobSpec
 from pointsman.jobs.worker_config import WorkerConfig
 
@@ -193,7 +194,11 @@ class Permit:
 
 
 class Work(Protocol):
-    """One attempt of a job, as an engine sees it. Deadline and cancel come as cancellation of the engine's task."""
+    """One attempt of a job, as an engine sees it.
+
+    Deadline, cancel and hand-over come as cancellation of the engine's task, whose message says which: `timeout`, `cancelled`,
+    `handed_over`, or `gone` where the job is somebody else's by now.
+    """
 
     @property
     def job_id(self) -> str: ...
@@ -224,6 +229,11 @@ class Work(Protocol):
     @property
     def allowance(self) -> Allowance:
         """What this attempt may do: the intersection that `policy.allow` made."""
+        ...
+
+    @property
+    def target(self) -> ExecutionTarget:
+        """Where it is done."""
         ...
 
     @property

@@ -9,7 +9,7 @@ from pointsman.budgets.metering import Budgets
 from pointsman.execution.ports import Engine
 from pointsman.execution.rows import ExecutionEngine
 from pointsman.kit.db import Database
-from pointsman.kit.egress import Egress
+from pointsman.kit.egress import Egress, Trusted
 from pointsman.llm.models import Models
 from pointsman.settings import Settings
 
@@ -23,6 +23,7 @@ class Parts:
     models: Models
     budgets: Budgets
     egress: Egress
+    trusted: Trusted
 
 
 def make_engine(engine: ExecutionEngine, parts: Parts) -> Engine:

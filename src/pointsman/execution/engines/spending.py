@@ -84,12 +84,12 @@ class Spent:
 class Spending:
     """The purse of one attempt."""
 
-    def __init__(self, db: Database, budgets: Budgets, work: Work, spent: Spent | None = None) -> None:
-        """`spent` is what earlier attempts of the job came to."""
+    def __init__(self, db: Database, budgets: Budgets, work: Work, spent: Spent | None = None, *, epoch: int | None = None) -> None:
+        """`spent` is what earlier attempts of the job came to; `epoch` is of the attempt that calls are counted for, if not of this one."""
         self._db = db
         self._budgets = budgets
         self._work = work
-        self._calls = 0
+        self._calls = (work.epoch if epoch is None else epoch) * _CALLS_OF_AN_ATTEMPT
         self.spent = spent or Spent()
 
     def around(self, models: ModelPort) -> ModelPort:
@@ -128,7 +128,7 @@ class Spending:
         work, cost = self._work, cost_of(spend.model, spend.usage)
         row = UsageRow(
             run_id=account_of(work.job_id),
-            call=work.epoch * _CALLS_OF_AN_ATTEMPT + self._calls,
+            call=self._calls,
             agent_id=work.agent_id,
             session_id=None,
             user_id=work.user_id,

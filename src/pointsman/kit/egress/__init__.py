@@ -1,4 +1,4 @@
-"""The only way out to URLs that users supplied: public addresses and what the operator allowed, nothing else."""
+"""The only way out: users' URLs reach public addresses and what the operator allowed, nothing else; operators' own are trusted."""
 
 from pointsman.kit.egress.client import Egress, Fetched
 from pointsman.kit.egress.errors import (
@@ -10,8 +10,10 @@ from pointsman.kit.egress.errors import (
     EgressTooLarge,
 )
 from pointsman.kit.egress.names import Resolver, SystemResolver
+from pointsman.kit.egress.trusted import Answer, Trusted
 
 __all__ = [
+    "Answer",
     "Egress",
     "EgressAllowInvalid",
     "EgressFailed",
@@ -22,4 +24,5 @@ __all__ = [
     "Fetched",
     "Resolver",
     "SystemResolver",
+    "Trusted",
 ]

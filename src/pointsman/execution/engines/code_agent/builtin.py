@@ -13,8 +13,8 @@ import msgspec
 
 from pointsman.execution import queries
 from pointsman.execution.engines import Parts
+from pointsman.execution.engines.briefing import system_of
 from pointsman.execution.engines.code_agent.borders import Borders, Keeper
-from pointsman.execution.engines.code_agent.briefing import system_of
 from pointsman.execution.engines.code_agent.effects import Effects, InterruptionError
 from pointsman.execution.engines.code_agent.steps import Steps
 from pointsman.execution.engines.code_agent.toolbox import PausedError, SandboxTools

@@ -14,12 +14,12 @@ from pydantic import SecretStr
 from pointsman.execution.allowance import COMMAND
 from pointsman.execution.engines import Parts
 from pointsman.execution.engines.code_agent.borders import Borders, Keeper
-from pointsman.execution.engines.code_agent.briefing import system_of
 from pointsman.execution.engines.code_agent.stream import AgentOutput, reader_of
 from pointsman.execution.engines.filling import filled
 from pointsman.execution.engines.left import left_behind
 from pointsman.execution.engines.printed import Printed, Room
 from pointsman.execution.engines.spending import Spending
+from pointsman.execution.engines.telling import not_told, told_of
 from pointsman.execution.engines.workspace import Tree, look
 from pointsman.execution.errors import TargetFailed
 from pointsman.execution.grants import SecretRef
@@ -61,10 +61,11 @@ class CommandLineEngine:
 
     async def run(self, work: Work) -> Outcome:
         """Start the agent, if it may be, and wait for its end. Raises TargetFailed, SandboxRefused."""
-        values = _values(self._handler, work)
-        if unheld := _not_held(self._handler, work):
+        handler = self._handler
+        if unheld := not_told(work, handler.argv):
             return _refused(f"this engine does not tell its agent of {unheld}; an operator adds the placeholder to its argv")
-        argv = [filled(one, values) for one in self._handler.argv]
+        values = told_of(work, apart=handler.stdin == "prompt", template=handler.argv) | {"model": handler.model or "", "workspace": "."}
+        argv = [filled(one, values) for one in handler.argv]
         permit = await work.permit(_CALL, COMMAND, " ".join(argv), {"argv": argv})
         if permit.verdict == "deny":
             return _refused(permit.reason)
@@ -137,41 +138,6 @@ def _spends(started: _Started, handler: CommandAgent) -> list[Spend]:
     took = round((time.monotonic() - started.began) * 1000)
     named = [(model or handler.model or "unknown", usage) for model, usage in started.output.usages]
     return [Spend(model if ":" in model else f"{started.work.provider}:{model}", usage, took) for model, usage in named]
-
-
-def _values(handler: CommandAgent, work: Work) -> dict[str, str]:
-    permissions = work.worker.permissions
-    briefing = system_of(work, "")
-    alone = any("{system}" in one for one in handler.argv) or handler.stdin == "prompt"
-    return {
-        "prompt": work.prompt if alone else f"{briefing}\n\n{work.prompt}",
-        "system": briefing,
-        "model": handler.model or "",
-        "job_id": work.job_id,
-        "workspace": ".",
-        "allowed_tools": ",".join(_common(work.allowance.tools)),
-        "allowed_commands": ",".join(_common(work.allowance.commands)),
-        "denied_tools": ",".join([*permissions.deny, *permissions.ask]),
-    }
-
-
-def _not_held(handler: CommandAgent, work: Work) -> str:
-    """The first restriction of the job that the template has no place for: one that nobody keeps is not passed over in silence."""
-    permissions = work.worker.permissions
-    asked_before = "*" in permissions.ask
-    bound = {
-        "allowed_tools": bool(work.allowance.tools),
-        "allowed_commands": bool(work.allowance.commands),
-        "denied_tools": bool(permissions.deny or (permissions.ask and not asked_before)),
-    }
-    template = " ".join(handler.argv)
-    return next((name for name, is_bound in bound.items() if is_bound and f"{{{name}}}" not in template), "")
-
-
-def _common(lists: tuple[tuple[str, ...], ...]) -> list[str]:
-    """Patterns that stand in each of the lists: fewer than what each of them has a match for, never more."""
-    first, *others = lists or ((),)
-    return [pattern for pattern in first if all(pattern in other for other in others)]
 
 
 def _environment(handler: CommandAgent, secrets: Mapping[str, SecretStr]) -> dict[str, str]:
