@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pointsman.execution.errors import SandboxRefused, TargetFailed
-from pointsman.execution.ports import Health, SandboxSpec
+from pointsman.execution.ports import Health, Mount, SandboxSpec
 from pointsman.execution.runners.local.account import choose_account
 from pointsman.execution.runners.local.cgroups import Limits, find_cgroups
 from pointsman.execution.runners.local.folders import Folder, folder_of, list_folders
@@ -27,6 +27,7 @@ _REMEDY = (
     "kernel.apparmor_restrict_unprivileged_userns=0), or run the worker with CAP_SYS_ADMIN, or use a target of type docker."
 )
 _INSTALL = "Install bubblewrap (apt-get install bubblewrap), or set the target's isolation to auto."
+_TAKEN = ("bin", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr", "workspace")
 _PROBE = SandboxSpec(handle="probe", memory_mb=64, cpus=1.0, pids=16, disk_mb=16)
 
 
@@ -71,8 +72,7 @@ class LocalRunner:
     def _make(self, spec: SandboxSpec, folder: Folder, confinement: Confinement) -> LocalSandbox:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for mount in spec.mounts:
-            if not Path(mount.source).is_absolute() or not Path(mount.source).exists():
-                raise TargetFailed(f"{mount.source}, which the target lets jobs see, is not there.")
+            _require_mountable(mount)
         group = self._cgroups.group(spec.handle) if self._cgroups else None
         folder.create(confinement.account, group)
         if self._cgroups:
@@ -128,6 +128,15 @@ def _reap(folder: Folder) -> None:
     if (group := folder.cgroups()) is not None:
         group.end()
     folder.remove()
+
+
+def _require_mountable(mount: Mount) -> None:
+    """Raises TargetFailed, SandboxRefused."""
+    if not Path(mount.source).is_absolute() or not Path(mount.source).exists():
+        raise TargetFailed(f"{mount.source}, which the target lets jobs see, is not there.")
+    parts = Path(mount.path).parts
+    if parts[:1] != ("/",) or len(parts) < 2 or ".." in parts or parts[1] in _TAKEN:
+        raise SandboxRefused(f"Nothing can be mounted at {mount.path} in a sandbox.", hint="Choose a path of its own, such as /data.")
 
 
 def _milliseconds(began: float) -> float:
