@@ -17,6 +17,7 @@ from pointsman.jobs.job_spec import JobSpec
 from pointsman.jobs.rows import Waiting
 from pointsman.jobs.worker_config import WorkerConfig
 from pointsman.kit.db import Database
+from pointsman.kit.problems import Problem, Unavailable
 
 _AGE = 1.0  # seconds after which the catalogue is read again, whatever was or was not announced
 _AVOIDED = timedelta(seconds=30)  # a target that failed, where there is another one
@@ -68,7 +69,16 @@ class Catalogue:
 
     async def choose(self, job: Waiting, worker: WorkerConfig, spec: JobSpec) -> Choice:
         """Engine and target of the job's next attempt. Raises EngineNotFound, TargetNotFound, SandboxRefused, Unavailable."""
-        known = await self._read()
+        try:
+            return self._choose(await self._read(), job, worker, spec)
+        except Unavailable:
+            raise
+        except Problem:
+            # What is not there, or does not suffice, may have been made or changed since the catalogue was read.
+            self.forget()
+            return self._choose(await self._read(), job, worker, spec)
+
+    def _choose(self, known: _Known, job: Waiting, worker: WorkerConfig, spec: JobSpec) -> Choice:
         engine = _engine(known, job, worker)
         target = _asked(known, job) if job.target_id is not None else self._best(known, job, engine, spec)
         return Choice(engine, target, read_capacity(target.capacity))
