@@ -23,7 +23,6 @@ import pointsman.bootstrap.worker as worker_process
 from pointsman.execution.outputs import Outputs
 from pointsman.jobs.rows import Finish
 from pointsman.jobs.service import wake
-from pointsman.jobs.sweeping import resend
 from pointsman.jobs.writing import JobWriter
 from pointsman.kit import failpoints
 from pointsman.kit.db import Database, connect
@@ -107,9 +106,6 @@ async def do_jobs(caller: Caller, dsn: str) -> None:
         waiting = (await caller.post("/v2/jobs", {"prompt": "Wait"}))["id"]
         await begin(waiting, slots=1)
         assert await writer.finish(Finish(running, "failed", reason="exit 1"))
-        await scene.take()
-        async with db.transaction() as connection:
-            assert await resend(connection) == 1
         await caller.post(f"/v2/jobs/{job}/retry", {})
         await caller.post(f"/v2/jobs/{job}/cancel", {})
     finally:

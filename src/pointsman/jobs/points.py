@@ -15,4 +15,3 @@ PAUSING = declare("jobs.pause", "An attempt ends because a person has to decide:
 DECIDING = declare("jobs.decided", "A job that waited for a person is queued again.", ("in",))
 CANCELLING = declare("jobs.cancel", "A job that is not running ends: it was cancelled, denied or refused.")
 ASKING_AGAIN = declare("jobs.retry_asked", "Somebody has a job tried again that had ended.")
-RESENDING = declare("jobs.resend", "Jobs whose message is gone get another one.", ("in",))

@@ -9,7 +9,6 @@ import structlog
 
 from pointsman.jobs.messages import messages_of
 from pointsman.jobs.parking import wake_missed
-from pointsman.jobs.points import RESENDING
 from pointsman.jobs.queue.sending import enqueue
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.problems import Unavailable
@@ -74,7 +73,5 @@ class JobSweeper:
 async def resend(connection: Connection) -> int:
     """Give jobs a message whose last one is gone; how many there were."""
     rows = await connection.fetch(_RESEND, _MOST)
-    if rows:
-        await enqueue(connection, messages_of(rows))
-        await RESENDING.reach("in")
+    await enqueue(connection, messages_of(rows))
     return len(rows)
