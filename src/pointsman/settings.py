@@ -242,6 +242,16 @@ class KeyRingSettings(_Section):
     keys: Secrets = Field(default=(), description="Fernet keys as a JSON array; unset: `DATA_DIR/keyring` (0600).")
 
 
+class BreakerSettings(_Section):
+    """When engines, targets and models that fail are left alone."""
+
+    failures: int = Field(default=5, ge=1, le=1000, description="Failures in a row that open a breaker.")
+    cool_down: Duration = Field(
+        default=timedelta(seconds=15), description="How long it is open at first, and how long its one probe may take; doubled each time."
+    )
+    longest: Duration = Field(default=timedelta(minutes=5), description="How long it is open at most.")
+
+
 class LogSettings(_Section):
     """What is logged, and how."""
 
@@ -265,6 +275,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()
     runs: RunSettings = RunSettings()
+    breakers: BreakerSettings = BreakerSettings()
     supervision: SupervisionSettings = SupervisionSettings()
     budgets: BudgetSettings = BudgetSettings()
     workers: WorkerSettings = WorkerSettings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pointsman.access import models as access
 from pointsman.agents import models as agents
 from pointsman.audit import models as audit
+from pointsman.breakers import models as breakers
 from pointsman.budgets import models as budgets
 from pointsman.credentials import models as credentials
 from pointsman.erasure import models as erasure
@@ -27,6 +28,7 @@ SLICES = (
     access,
     agents,
     audit,
+    breakers,
     budgets,
     credentials,
     erasure,

@@ -28,6 +28,8 @@ _VALUES: dict[type, Any] = {
     dt.datetime: dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
 }
 _CHECKED = {
+    "circuit_breakers.kind": "target",
+    "circuit_breakers.state": "open",
     "team_info.mode": "coordinate",
     "execution_engines.type": "custom",
     "execution_targets.type": "local",

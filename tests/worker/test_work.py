@@ -140,7 +140,7 @@ async def test_a_narrow_target_does_one_job_at_a_time_and_all_of_them(start_work
 async def test_what_a_dead_attempt_left_is_removed(jobs: Jobs, db: Database, settings: Settings) -> None:
     row = await jobs.until(await jobs.create(["true"]))
     assert row["status"] == "completed"
-    catalogue = Catalogue(db)
+    catalogue = Catalogue(db, lambda _subject: False)
     runners = Runners(lambda target: make_runner(target, settings))
     local = await catalogue.find_target("local")
     assert local is not None

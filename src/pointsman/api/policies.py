@@ -127,6 +127,8 @@ POLICIES: Mapping[str, Policy] = {
     "POST /v2/jobs/{id}/cancel": scope("jobs:write"),
     "POST /v2/jobs/{id}/retry": scope("jobs:write"),
     "GET /v2/models": scope("models:read"),
+    "GET /v2/breakers": scope("breakers:read"),
+    "POST /v2/breakers/{id}/reset": scope("breakers:write"),
     "GET /v2/tools": scope("tools:read"),
     "GET /v2/workers": scope("workers:read"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pointsman.breakers.service import BreakerService
 from pointsman.execution.ports import Health
 from pointsman.execution.rows import ExecutionTarget
 from pointsman.execution.runners import make_runner
@@ -25,6 +26,7 @@ def provide_execution(gateway: Gateway) -> None:
         EngineService(gateway.db, require_model=gateway.models.require),
         TargetService(gateway.db, probe=probe),
         WorkerService(gateway.db),
+        BreakerService(gateway.db),
     )
 
 

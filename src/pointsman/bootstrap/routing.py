@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute
 from pointsman.access import routes as access_routes
 from pointsman.agents import routes as agent_routes
 from pointsman.audit import routes as audit_routes
+from pointsman.breakers import routes as breaker_routes
 from pointsman.budgets import routes as budget_routes
 from pointsman.chat import routes as chat_routes
 from pointsman.erasure import routes as erasure_routes
@@ -45,4 +46,5 @@ def routers() -> list[APIRouter | BaseRoute]:
         erasure_routes.router,
         *erasure_routes.routes,
         worker_routes.router,
+        breaker_routes.router,
     ]

@@ -10,6 +10,7 @@ import structlog
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.supervision import make_supervisor
+from pointsman.breakers.breaking import Breakers
 from pointsman.budgets.metering import Budgets
 from pointsman.execution.asking import asker
 from pointsman.execution.defaults import make_defaults
@@ -32,7 +33,7 @@ from pointsman.kit.egress import Egress, Trusted
 from pointsman.kit.ids import new_id
 from pointsman.kit.notify import Listener
 from pointsman.kit.problems import Unavailable
-from pointsman.llm.models import Models
+from pointsman.llm.guarded import GuardedModels
 from pointsman.settings import Settings
 
 log = structlog.get_logger()
@@ -53,12 +54,13 @@ class Worker:
         self.db = db
         self.listener = Listener(dsn)
         self.loops = Loops(asyncio.Event())
-        self.models = Models(settings)
+        breakers = Breakers(db, self.listener, settings.breakers)
+        self.models = GuardedModels(settings, breakers)
         self.budgets = Budgets(db, self.listener, settings.budgets.output_tokens)
         self.egress = Egress(settings.egress.allow)
         self._trusted = Trusted()
         parts = Parts(settings, db, self.models, self.budgets, self.egress, self._trusted)
-        catalogue = Catalogue(db)
+        catalogue = Catalogue(db, breakers.is_shut)
         self._runners = Runners(lambda target: make_runner(target, settings))
         self._presence = Presence(db, self.id, worker_pool=pool, slots=slots)
         writer, outputs, watch = JobWriter(db), Outputs(db), Watch(db)
@@ -72,6 +74,7 @@ class Worker:
             writer=writer,
             outputs=outputs,
             watch=watch,
+            breakers=breakers,
             secrets=settings.secrets,
             pool_limits=settings.workers.pool_limits,
         )

@@ -10,7 +10,7 @@ from pointsman.client.catalogue import Agents, ModelCatalogue, Prompts, Teams
 from pointsman.client.conversations import Memories, Runs, Sessions
 from pointsman.client.errors import GatewayUnreachable, ProblemResponse
 from pointsman.client.execution import Engines, Targets
-from pointsman.client.fleet import Workers
+from pointsman.client.fleet import Breakers, Workers
 from pointsman.client.jobs import Jobs
 from pointsman.client.leaving import Erasures, Leaving
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
@@ -44,6 +44,7 @@ class PointsmanClient:
         self.users = Leaving(self._transport, "users", "data")
         self.tenants = Leaving(self._transport, "tenants")
         self.erasures = Erasures(self._transport)
+        self.breakers = Breakers(self._transport)
         self.workers = Workers(self._transport)
 
     @property

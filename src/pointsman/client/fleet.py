@@ -1,4 +1,4 @@
-"""Workers: the processes that do jobs."""
+"""Workers, the processes that do jobs, and breakers, which tell what they leave alone."""
 
 from __future__ import annotations
 
@@ -33,3 +33,32 @@ class Workers:
     def list(self, *, worker_pool: str | None = None, most: int | None = None) -> Iterator[Worker]:
         """By age."""
         return self._transport.pages("v2", "workers", query={"worker_pool": worker_pool}, most=most)
+
+
+class Breaker(TypedDict):
+    """An engine, a target or a model that has failed."""
+
+    id: str
+    kind: str
+    subject: str
+    state: str
+    failures: int
+    reason: str | None
+    opened_at: str | None
+    retry_at: str | None
+    updated_at: str
+
+
+class Breakers:
+    """`/v2/breakers`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, *, state: str | None = None, most: int | None = None) -> Iterator[Breaker]:
+        """By id."""
+        return self._transport.pages("v2", "breakers", query={"state": state}, most=most)
+
+    def reset(self, breaker_id: str) -> Breaker:
+        """Close it: what it is about is tried again at once."""
+        return self._transport.call("POST", "v2", "breakers", breaker_id, "reset")

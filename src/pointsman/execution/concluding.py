@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import structlog
 
+from pointsman.breakers.errors import CircuitOpen
 from pointsman.execution.attempt import Attempt
 from pointsman.execution.ports import Asks, Done, Failed, Outcome, RanOut
 from pointsman.jobs.rows import Claimed, Finish
@@ -17,7 +18,7 @@ End = Literal["timeout", "cancelled", "gone", "handed_over"]
 """Why the engine was told to end."""
 
 # Whose fault it is not: then another attempt is made. Everything else is wrong with the job itself, and stays so.
-_PASSING = {Kind.UPSTREAM, Kind.UPSTREAM_TIMEOUT, Kind.UNAVAILABLE, Kind.LIMITED, Kind.INTERNAL}
+PASSING = {Kind.UPSTREAM, Kind.UPSTREAM_TIMEOUT, Kind.UNAVAILABLE, Kind.LIMITED, Kind.INTERNAL}
 
 log = structlog.get_logger()
 
@@ -46,7 +47,9 @@ def _concluded(claimed: Claimed, outcome: Outcome | BaseException, where: dict[s
             return _done(claimed, outcome, where)
         case Asks(_, checkpoint, workspace):
             return Finish(claimed, "asks", checkpoint=json_text.encode(checkpoint), workspace=workspace, **where)
-        case Problem() if outcome.kind not in _PASSING:
+        case CircuitOpen():
+            return Finish(claimed, "circuit_open", reason=_sentence(outcome), retry_at=outcome.retry_at, **where)
+        case Problem() if outcome.kind not in PASSING:
             return _failed(claimed, _sentence(outcome), where)
         case Problem():
             return Finish(claimed, "broke", reason=_sentence(outcome), **where)

@@ -13,7 +13,10 @@ from typing import Any
 import structlog
 from pydantic import SecretStr
 
+from pointsman.breakers.breaking import Breakers
+from pointsman.breakers.errors import CircuitOpen
 from pointsman.execution.attempt import Attempt, MakeAsk, Order
+from pointsman.execution.breaking import judge, subjects_of
 from pointsman.execution.concluding import End, conclude
 from pointsman.execution.errors import TargetFailed
 from pointsman.execution.lending import Runners
@@ -59,6 +62,7 @@ class Driver:
         writer: JobWriter,
         outputs: Outputs,
         watch: Watch,
+        breakers: Breakers,
         secrets: Mapping[str, SecretStr],
         pool_limits: Mapping[str, int],
     ) -> None:
@@ -72,6 +76,7 @@ class Driver:
         self._writer = writer
         self._outputs = outputs
         self._watch = watch
+        self._breakers = breakers
         self._secrets = secrets
         self._pool_limits = pool_limits
         self._waiting: GroupRead[uuid.UUID, Waiting] = GroupRead(db, _read_waiting)
@@ -84,6 +89,7 @@ class Driver:
                 return None
             try:
                 order = await self._order(job)
+                await self._breakers.enter(subjects_of(order), str(job.id))
             except Unavailable:
                 raise
             except Problem as problem:
@@ -107,8 +113,9 @@ class Driver:
     async def _refuse(self, job: Waiting, message: Message, problem: Problem) -> None:
         reason = f"{problem.code}: {problem.detail}"
         if job.status == "queued":
+            after, retry_at = ("failed_circuit_open", problem.retry_at) if isinstance(problem, CircuitOpen) else ("failed", None)
             async with self._db.transaction() as connection:
-                await ending.end(connection, job.id, before="queued", after="failed", reason=reason)
+                await ending.end(connection, job.id, before="queued", after=after, reason=reason, retry_at=retry_at)
             return
         # The worker that had it is dead, and meanwhile nothing is left that could do it: its attempt ends first.
         claim = Claim(job.id, self._worker, job.engine_id or "", job.lost_on or "", "{}", message=number_of(message))
@@ -200,6 +207,8 @@ class Driver:
         if isinstance(outcome, TargetFailed):
             self._catalogue.avoid(claimed.target_id)
         await self._outputs.finish(claimed)
+        if end is None:
+            outcome = await judge(self._breakers, attempt, outcome)
         if end == "gone":
             log.info("attempt.fenced", handle=claimed.handle)
             return

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from pointsman.breakers.breaking import Subject
 from pointsman.execution import attempts, queries
 from pointsman.execution.connections import Capacity, read_capacity
 from pointsman.execution.errors import EngineNotFound, SandboxRefused, TargetNotFound
@@ -45,8 +46,10 @@ class _Known:
 class Catalogue:
     """The active engines and targets as this process knows them, at most a second old, and which targets have failed lately."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, is_shut: Callable[[Subject], bool]) -> None:
+        """`is_shut` says which breakers are open: other targets are preferred."""
         self._db = db
+        self._is_shut = is_shut
         self._known = _Known()
         self._reading = asyncio.Lock()
         self._avoided: dict[str, float] = {}
@@ -96,7 +99,10 @@ class Catalogue:
         if not allowed:
             raise SandboxRefused(" ".join(refusals.values()), hint="Ask for less, or have the operator change a target.")
         now = time.monotonic()
-        return min(allowed, key=lambda target: (self._avoided.get(target.id, 0.0) > now, _load(known, target), target.id))
+        return min(allowed, key=lambda target: (self._left_alone(target, now), _load(known, target), target.id))
+
+    def _left_alone(self, target: ExecutionTarget, now: float) -> bool:
+        return self._is_shut(Subject("target", target.id)) or self._avoided.get(target.id, 0.0) > now
 
     async def _read(self) -> _Known:
         async with self._reading:
