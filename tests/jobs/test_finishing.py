@@ -14,6 +14,7 @@ from tests.jobs.job_scene import Scene
 
 from pointsman.jobs.finishing import back_off, decide
 from pointsman.jobs.parking import wake_missed
+from pointsman.jobs.queries import request_cancel
 from pointsman.jobs.rows import Claimed, Ending, Finish
 from pointsman.jobs.service import deny, wake
 from pointsman.jobs.states import EDGES
@@ -213,3 +214,14 @@ async def test_whatever_a_program_printed_is_kept_as_text(scene: Scene) -> None:
     row = await scene.job(attempt.job_id)
     assert row["last_failure_reason"] == "exit 1: a\ufffdb \ufffd"
     assert json.loads(row["result"]) == {"output": "a\ufffdb \ufffd c \U0001f600", "commands": [{"argv": ["\ufffd"]}]}
+
+
+@pytest.mark.parametrize("ending", ["asks", "broke", "handed_over", "ran_out"])
+async def test_what_was_to_be_cancelled_while_it_ran_goes_no_further(scene: Scene, ending: Ending) -> None:
+    attempt = await scene.begun(memory_mb=64)
+    async with scene.db.connection() as connection:
+        assert await request_cancel(connection, attempt.job_id)
+    await scene.end(attempt, ending)
+    row = await scene.job(attempt.job_id)
+    assert (row["status"], row["last_failure_reason"]) == ("failed", "cancelled: somebody asked for it")
+    assert (await scene.events(attempt.job_id))[-1][1] == "job.finished"

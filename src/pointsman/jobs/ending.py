@@ -14,6 +14,8 @@ from pointsman.jobs.states import Status, require_edge
 from pointsman.jobs.storable import storable_text
 from pointsman.kit.db import Connection
 
+CANCELLED = "cancelled: somebody asked for it"
+
 _END = """
 WITH held AS MATERIALIZED (
     SELECT j.id FROM execution_jobs j JOIN job_details d ON d.job_id = j.id

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from pointsman.jobs import events, memory, workspaces
-from pointsman.jobs.ending import supervise
+from pointsman.jobs.ending import CANCELLED, end, supervise
 from pointsman.jobs.messages import message_of
 from pointsman.jobs.parking import wake
 from pointsman.jobs.points import FINISHING, PAUSING, RETRYING
 from pointsman.jobs.queue.sending import enqueue
 from pointsman.jobs.rows import Claimed, Ending, Finish, Transition
-from pointsman.jobs.states import ENDED, require_edge
+from pointsman.jobs.states import ENDED, Status, require_edge
 from pointsman.jobs.storable import storable_json, storable_text
 from pointsman.kit.db import Connection, Record
 from pointsman.kit.failpoints import Failpoint
 
+# A job whose cancelling was asked for while it ran, and which does not end by itself: nobody would come for it any more.
+_CANCELLED_AT_ONCE: tuple[Status, ...] = ("queued", "awaiting_approval")
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 1.0, 60.0
 
 # The lock on both rows is the fence: it finds nothing once another attempt has begun or the job is no longer running. Rows are locked one
@@ -42,7 +44,7 @@ WITH held AS MATERIALIZED (
         remaining_seconds = CASE WHEN h.status = 'awaiting_approval'
             THEN greatest(1, extract(epoch FROM h.timeout_at - clock_timestamp())) ELSE d.remaining_seconds END
     FROM held h WHERE d.job_id = h.job_id AND d.job_id = ANY (ARRAY(SELECT job_id FROM held))
-    RETURNING d.job_id, d.last_seq, d.sent, d.worker_pool, d.priority
+    RETURNING d.job_id, d.last_seq, d.sent, d.worker_pool, d.priority, d.cancel_requested
 ), jobs AS (
     UPDATE execution_jobs j SET
         status = h.status,
@@ -60,7 +62,7 @@ WITH held AS MATERIALIZED (
         peak_memory_mb = h.peak_mb, evidence = h.evidence::json
     FROM held h WHERE t.job_id = h.job_id AND t.epoch = h.epoch AND t.job_id = ANY (ARRAY(SELECT job_id FROM held))
 )
-SELECT d.job_id, d.last_seq, d.sent, d.worker_pool, d.priority FROM details d
+SELECT * FROM details
 """
 
 # A repeated end finds the attempt ended as it was to end: then the first try was committed.
@@ -166,6 +168,9 @@ async def _follow_up(connection: Connection, held: Sequence[Held]) -> None:
     """What else is true from now on: files, what was learned, messages, and who gets the slots."""
     await workspaces.keep(connection, [one for one, _, _ in held])
     await memory.learn(connection, [one for one, _, _ in held])
+    for one, transition, row in held:
+        if row["cancel_requested"] and transition.job in _CANCELLED_AT_ONCE:
+            await end(connection, one.attempt.job_id, before=transition.job, after="failed", reason=CANCELLED)
     await enqueue(connection, [message_of(row, transition.delay) for _, transition, row in held if transition.delay is not None])
     await wake(connection, Counter((one.attempt.target_id, one.attempt.worker_pool) for one, _, _ in held))
     await supervise(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pointsman.audit.service import record
 from pointsman.jobs import events, queries, workspaces
 from pointsman.jobs.asking import described
 from pointsman.jobs.creating import create_jobs
-from pointsman.jobs.ending import end
+from pointsman.jobs.ending import CANCELLED, end
 from pointsman.jobs.errors import JobEventsExpired, JobNotFound, JobStateRefused, JobWorkspaceMissing
 from pointsman.jobs.messages import message_of
 from pointsman.jobs.points import ASKING_AGAIN, CANCELLING, CREATING, DECIDING
@@ -24,7 +24,6 @@ from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.principal import Principal
 from pointsman.web.paging import Page, decode_cursor, page_of
 
-CANCELLED = "cancelled"
 _CANCEL_PATIENCE = 5.0
 _LOOK_EVERY = 0.05
 _NAMESPACE = uuid.UUID("7c1d9c36-2f3b-4a57-9a49-6ac3e0f0c8d1")
@@ -56,10 +55,8 @@ async def deny(connection: Connection, job_id: uuid.UUID, reason: str) -> bool:
 class JobService:
     """Jobs as people see them. A key that works in a tenant sees and touches that tenant's jobs alone."""
 
-    def __init__(self, db: Database, *, cancelled: Callable[[Connection, uuid.UUID], Awaitable[object]] | None = None) -> None:
-        """Make one; `cancelled` is told within the transaction in which a job that awaited a decision was cancelled."""
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._cancelled = cancelled
 
     async def create(self, principal: Principal, body: JobCreate, *, attempt: str | None = None) -> JobRead:
         """A new job; the same one again where the same `attempt` was made before. Raises InvalidRequest, JobTargetForbidden."""
@@ -161,9 +158,7 @@ class JobService:
         if await queries.request_cancel(connection, job_id):
             return True
         for before in _CANCELLED_AT_ONCE:
-            if await end(connection, job_id, before=before, after="failed", reason=f"{CANCELLED}: somebody asked for it"):
-                if before == "awaiting_approval" and self._cancelled is not None:
-                    await self._cancelled(connection, job_id)
+            if await end(connection, job_id, before=before, after="failed", reason=CANCELLED):
                 return True
         return await queries.request_cancel(connection, job_id)
 
@@ -199,7 +194,7 @@ def _not_found(job_id: str) -> JobNotFound:
 
 
 def _was_cancelled(job: JobRead) -> bool:
-    return job.status == "failed" and (job.last_failure_reason or "").startswith(CANCELLED)
+    return job.status == "failed" and (job.last_failure_reason or "").startswith("cancelled")
 
 
 def _queued(row: Record, said: dict[str, Any]) -> events.Told:
