@@ -52,6 +52,9 @@ RETURNING d.job_id, d.run_id, d.worker_pool, d.priority, d.sent, d.last_seq
 """
 
 
+_LIVE: frozenset[Status] = frozenset({"queued", "running", "awaiting_approval"})
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What a list shows; a tenant of None is all tenants."""
@@ -78,8 +81,9 @@ async def list_jobs(connection: Connection, filters: Filters, limit: int) -> lis
           AND ($3::varchar IS NULL OR coalesce(j.execution_target->>'id', d.target_id) = $3)
           AND ($4::varchar IS NULL OR d.worker_pool = $4) AND ($5::varchar IS NULL OR d.run_id = $5)
           AND ($6::bigint IS NULL OR d.ordinal < $6)
-        ORDER BY d.ordinal DESC LIMIT $7
-        """,
+        """
+        + (" AND j.completed_at IS NULL" if filters.status in _LIVE else "")  # what lives is found without what has ended
+        + " ORDER BY d.ordinal DESC LIMIT $7",
         filters.tenant,
         filters.status,
         filters.target,
