@@ -7,7 +7,21 @@ import sys
 import time
 
 # Each takes about a minute at most with `--sample`; together they take about five.
-PROGRAMS = ("kills", "bill", "limits", "budget", "idempotency", "database", "served", "sessions", "soak", "secrets", "overload")
+PROGRAMS = (
+    "kills",
+    "bill",
+    "limits",
+    "budget",
+    "idempotency",
+    "database",
+    "served",
+    "sessions",
+    "soak",
+    "secrets",
+    "overload",
+    "jobs",
+    "workers",
+)
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from pointsman.jobs.rows import NewJob
 from pointsman.kit.db import Database
 
 WORKERS, KILLS = 16, 10
-SAMPLE_WORKERS, SAMPLE_KILLS = 3, 1
+SAMPLE_WORKERS, SAMPLE_KILLS = 2, 1
 POOL = "linux_worker_pool"
 TARGETS = {"one": 7, "two": 11}
 POOL_LIMIT = 15
@@ -122,7 +122,7 @@ async def _kill_some(stage: Stage, workers: Fleet, kills: int) -> None:
 if __name__ == "__main__":
     sys.exit(
         run(
-            read_options("workers", __doc__ or "", count=5000, duration=900, sample=80),
+            read_options("workers", __doc__ or "", count=5000, duration=900, sample=60),
             perform,
             title="Many workers, of whom most are killed",
             required=(),
