@@ -121,7 +121,7 @@ async def judge(work: Work, deaths: Mapping[str, float]) -> list[str]:
         for attempt in await connection.fetch("SELECT * FROM job_attempts ORDER BY job_id, epoch"):
             attempts[str(attempt["job_id"])].append(attempt)
         finishes = await _finishes(connection)
-        left = await connection.fetchval("SELECT count(*) FROM queue.pgqueuer")
+        left = await _messages(connection)
     finally:
         await connection.close()
     found = {str(row["id"]): row for row in rows}
@@ -134,6 +134,14 @@ async def judge(work: Work, deaths: Mapping[str, float]) -> list[str]:
             failures += _late(job, found[job_id], attempts[job_id], deaths, work.outages)
             failures += _repeated(work.effects / job_id, job_id, attempts[job_id])
     return failures
+
+
+async def _messages(connection: Connection) -> int:
+    """That are left when whoever lives has had the time to find that there is nothing to do: those of the dead are found after 8 s."""
+    deadline = time.monotonic() + 20
+    while (left := await connection.fetchval("SELECT count(*) FROM queue.pgqueuer")) and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+    return left
 
 
 async def _finishes(connection: Connection) -> Counter[str]:
