@@ -81,4 +81,7 @@ async def _open(isolation: str, folder: Path) -> AsyncGenerator[Scene]:
         await other.aclose()
 
 
-KINDS = {f"local-{isolation}": Kind(_prepare(isolation), _open) for isolation in ("namespaces", "bubblewrap", "none")}
+KINDS = {
+    f"local-{isolation}": Kind(_prepare(isolation), _open, system=isolation == "bubblewrap")
+    for isolation in ("namespaces", "bubblewrap", "none")
+}
