@@ -35,6 +35,7 @@ BUILT_IN = ("openai", "openai_responses", "anthropic", "google", "scripted")
 _LONGEST = timedelta(days=7)
 _SHORTEST_KEPT = timedelta(days=1)  # answers to an Idempotency-Key are replayed from runs and their events for a day
 _LONGEST_KEPT = timedelta(days=36_500)
+_LONGEST_TTL = 365 * 86_400.0
 _CLIENT_ONLY = {"POINTSMAN_URL", "POINTSMAN_API_KEY"}
 
 
@@ -271,6 +272,12 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
     drain_seconds: float = Field(default=15.0, ge=0, description="Longest time between SIGTERM and the end, in seconds.")
+    approval_ttl_seconds: float = Field(
+        default=86_400,
+        ge=1,
+        le=_LONGEST_TTL,
+        description="How long a call waits for an approval before it counts as denied, in seconds.",
+    )
     heartbeat_seconds: float = Field(default=15.0, gt=0, description="Seconds between comments on a silent stream.")
     database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pointsman.access import models as access
 from pointsman.agents import models as agents
+from pointsman.approvals import models as approvals
 from pointsman.audit import models as audit
 from pointsman.breakers import models as breakers
 from pointsman.budgets import models as budgets
@@ -27,6 +28,7 @@ METADATA = Base.metadata
 SLICES = (
     access,
     agents,
+    approvals,
     audit,
     breakers,
     budgets,

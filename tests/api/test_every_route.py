@@ -38,6 +38,9 @@ BODIES: dict[str, Any] = {
     "PATCH /v2/budgets/{}": {"amount": 2},
     "POST /v2/keys": {"name": "new", "scopes": ["keys:write"]},
     "PATCH /v2/keys/{}": {"name": "renamed"},
+    "POST /v2/approvals/{}/approve": {"note": "Fine."},
+    "POST /v2/approvals/{}/deny": {},
+    "POST /v2/runs/{}/resume": {},
     "POST /v2/keys/{}/rotate": {},
     "POST /v2/jobs": {"prompt": "Look around"},
     "POST /v2/engines": {"id": "new", "name": "New", "type": "direct_ops"},
@@ -47,7 +50,7 @@ BODIES: dict[str, Any] = {
 }
 QUERIES = {"DELETE /v2/users/{}/data": "?without_export=true", "GET /v2/prompts/{}/diff": "?from=1&to=2"}
 # What belongs to a tenant; everything else with an id is the operator's catalogue, which all tenants share.
-OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/", "/v2/budgets/", "/v2/erasures/", "/v2/jobs/")
+OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/", "/v2/budgets/", "/v2/erasures/", "/v2/jobs/", "/v2/approvals/")
 OPERATORS_ONLY = {
     "GET /v2/audit/verify",
     "GET /v2/tenants/{}/export",
@@ -55,7 +58,7 @@ OPERATORS_ONLY = {
     *(f"POST /v2/{noun}" for noun in ("engines", "targets")),
     *(f"{method} /v2/{noun}/{{}}" for noun in ("engines", "targets") for method in ("PATCH", "DELETE")),
 }
-LISTS = ("/v2/runs", "/v2/sessions", "/v2/memories", "/v2/keys", "/v2/budgets", "/v2/audit", "/v2/usage", "/v2/jobs")
+LISTS = ("/v2/approvals", "/v2/runs", "/v2/sessions", "/v2/memories", "/v2/keys", "/v2/budgets", "/v2/audit", "/v2/usage", "/v2/jobs")
 
 
 @dataclass
@@ -106,7 +109,12 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         await client.patch("/v2/prompts/greeting", json={"template": "Two"})
         await client.put("/v2/prompts/greeting/labels/production", json={"version": 1})
         await _made(client, "/v2/agents", id="support", name="Support", prompt_service_id="greeting", config=CONFIG)
+        # What asks before it remembers.
+        asking = {"turns": [{"tool_calls": [{"name": "memory", "args": {"action": "recall"}, "id": "c1"}]}, {"text": "Done."}]}
+        config = {"model": "scripted:play", "script": asking, "worker_config": {"permissions": {"ask": ["memory"]}}}
+        await _made(client, "/v2/agents", id="careful", name="Careful", template="Ask.", config=config)
     async with client_of(app, tenant) as client:
+        paused = await _made(client, "/v2/agents/careful/chat", message="Hello", user_id="u1", session_id="waiting")
         run = await _made(client, "/v2/agents/support/chat", message="Hello", user_id="u1", session_id="talk")
         memory = await _made(client, "/v2/memories", user_id="u1", agent_id="support", content="Likes tea.")
         key = await _made(client, "/v2/keys", name="a key of acme", scopes=["keys:write"])
@@ -123,6 +131,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         "budgets": budget["id"],
         "erasures": erasure["id"],
         "jobs": job["id"],
+        "approvals": paused["approvals"][0]["id"],
         "users": "u2",
         "tenants": "nobody",
         "engines": "direct_ops",

@@ -26,7 +26,7 @@ MARK = "xyzzymark"
 OWNING = {"tenant_id", "user_id", "owner_id", "session_id"}
 ERASED = {
     *("sessions", "messages", "runs", "past_turns", "memories", "token_usage", "usage_details", "idempotency_keys", "budgets"),
-    *("user_tokens", "knowledge_entries", "api_keys", "data_exports", "job_details", "job_memory"),
+    *("user_tokens", "knowledge_entries", "api_keys", "data_exports", "job_details", "job_memory", "approvals"),
     *("supervisor_runs", "supervisor_details"),
 }
 KEPT = {

@@ -45,6 +45,8 @@ _CHECKED = {
     "budgets.period": "day",
     "runs.kind": "chat",
     "runs.status": "running",
+    "approvals.status": "approved",
+    "approvals.risk_level": "low",
     "erasures.status": "completed",
     "job_attempts.status": "completed",
     "job_workspaces.kind": "in",
@@ -58,11 +60,18 @@ def insert_rows(connection: Connection) -> None:
         connection.execute(table.insert().values({column: _value(column) for column in table.columns if not _is_given(column)}))
 
 
-def all_rows(connection: Connection) -> dict[str, list[Any]]:
+def all_rows(connection: Connection) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table of ours that exists."""
     inspector = inspect(connection)
     there = [table for table in METADATA.sorted_tables if inspector.has_table(table.name, schema=table.schema)]
-    return {table.fullname: [tuple(row) for row in connection.execute(text(f"SELECT * FROM {table.fullname}"))] for table in there}
+    return {
+        table.fullname: [dict(row) for row in connection.execute(text(f"SELECT * FROM {table.fullname}")).mappings()] for table in there
+    }
+
+
+def of_columns(rows: dict[str, list[dict[str, Any]]], like: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the tables and columns of `like`: a later revision may add a column to a table that was there."""
+    return {table: [{name: rows[table][0][name] for name in row} for row in found] for table, found in like.items()}
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from tests.retention.retention_scene import Past, Sweeping, next_lap
 from tests.sessions.session_scene import OPERATOR
 
+from pointsman.approvals.service import ApprovalService
 from pointsman.kit.db import Connection, Database
 from pointsman.runs import disposal
 from pointsman.runs.disposal import events_expired
@@ -24,7 +25,7 @@ from pointsman.settings import RetentionSettings
 
 def run_service(db: Database, dsn: str) -> RunService:
     rescue = Rescue(db, Heartbeat(dsn, timedelta(seconds=1)), dead_after=timedelta(seconds=6), redrive=lambda _: None)
-    return RunService(db, Replay(db, LiveRuns()), rescue)
+    return RunService(db, Replay(db, LiveRuns()), rescue, ApprovalService(db).decide_for_run)
 
 
 async def test_events_go_after_thirty_days_and_their_run_stays(past: Past, db: Database, owner: Connection, dsn: str) -> None:

@@ -25,7 +25,7 @@ from pointsman.llm.port import (
 )
 from pointsman.runs.events import encode_json
 from pointsman.settings import Settings
-from pointsman.turns.loop import TurnResult, run_turn
+from pointsman.turns.loop import TurnPaused, TurnResult, run_turn
 from pointsman.turns.plan import TurnPlan, TurnState
 from pointsman.turns.ports import ToolOutcome
 
@@ -143,7 +143,14 @@ class Turn:
         return TurnPlan(script={"turns": self.turns}, **given)
 
     async def run(self) -> TurnResult:
-        return await run_turn(self.plan, self.state, self.models, self.tools, self.tape)
+        result = await run_turn(self.plan, self.state, self.models, self.tools, self.tape)
+        assert isinstance(result, TurnResult)
+        return result
+
+    async def pause(self) -> TurnPaused:
+        result = await run_turn(self.plan, self.state, self.models, self.tools, self.tape)
+        assert isinstance(result, TurnPaused)
+        return result
 
     def resumed(self, rows: int) -> Turn:
         """The same turn in another process, which finds this many rows."""

@@ -12,6 +12,8 @@ from pointsman.access.limits import HourlyLimit
 from pointsman.access.service import KeyService
 from pointsman.agents.resolve import Catalogue
 from pointsman.agents.service import AgentService
+from pointsman.approvals.expiring import expire
+from pointsman.approvals.service import ApprovalService
 from pointsman.audit.chain import Sealer
 from pointsman.audit.service import AuditService
 from pointsman.bootstrap.execution import provide_execution
@@ -39,6 +41,7 @@ from pointsman.retention.kinds import batches
 from pointsman.retention.sweeping import Sweeper
 from pointsman.runs.deltas import DeltaWriter
 from pointsman.runs.live import LiveRuns
+from pointsman.runs.queries import RESUMED
 from pointsman.runs.replay import Replay
 from pointsman.runs.replicas import Heartbeat, Rescue
 from pointsman.runs.service import RunService
@@ -92,9 +95,12 @@ class Gateway:
             replica=self._heartbeat.replica,
             settings=settings.runs,
             limits=settings.limits,
+            approval_ttl=timedelta(seconds=settings.approval_ttl_seconds),
         )
         self._rescue = Rescue(db, self._heartbeat, dead_after=settings.runs.dead_after, redrive=self._chat.redrive)
         self.listener.subscribe("cancel", self._chat.cancel)
+        self.listener.subscribe(RESUMED, self._rescue.hear)
+        approvals = ApprovalService(db)
         self.agents = agents = AgentService(db, self.models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt)
         self.provide(
             settings,
@@ -106,7 +112,8 @@ class Gateway:
             TeamService(db),
             SessionService(db),
             MemoryService(db, require_agent=agents.require_agent),
-            RunService(db, replay, self._rescue, provide_supervision(self, catalogue, replay)),
+            RunService(db, replay, self._rescue, approvals.decide_for_run, provide_supervision(self, catalogue, replay)),
+            approvals,
             self._usage,
             BudgetService(db, require_agent=agents.require_agent, changed=self.budgets.active.forget),
             AuditService(db),
@@ -150,6 +157,7 @@ class Gateway:
             ("keys.last_used", self._authenticator.run),
             ("audit.seal", lambda: Sealer(self.db).run(self.draining)),
             ("retention", lambda: self._sweeper.run(self.draining)),
+            ("approvals.expire", lambda: expire(self.db, self.draining)),
             ("hourly", self._every_hour),
             ("warm_up", self._warm_up),
         ):
@@ -159,6 +167,7 @@ class Gateway:
     async def close(self) -> None:
         """Hand unfinished runs over, store what is pending, and let go of everything. Bounded by a few seconds."""
         self.draining.set()
+        await self._rescue.stop()
         await self._chat.drain(timedelta(seconds=self.settings.drain_seconds * 0.1))
         try:
             async with asyncio.timeout(2):

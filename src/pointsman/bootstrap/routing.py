@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 
 from pointsman.access import routes as access_routes
 from pointsman.agents import routes as agent_routes
+from pointsman.approvals import routes as approval_routes
 from pointsman.audit import routes as audit_routes
 from pointsman.breakers import routes as breaker_routes
 from pointsman.budgets import routes as budget_routes
@@ -39,6 +40,7 @@ def routers() -> list[APIRouter | BaseRoute]:
         usage_routes.router,
         budget_routes.router,
         access_routes.router,
+        approval_routes.router,
         audit_routes.router,
         model_routes.router,
         tool_routes.router,

@@ -133,7 +133,7 @@ class Drives:
             log.exception("run.not_ended")
             self._openings.set_adrift(drive.facts.id, epoch=drive.live.epoch, cancel=False)
         outcome = drive.done.result() if drive.done.done() else None
-        if outcome is not None:
+        if outcome is not None and outcome.status != "paused":
             self._metrics.run_finished("chat", outcome.status)
 
     async def _end_of(self, drive: Drive, turn: Coroutine[Any, Any, None]) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import structlog
 
+from pointsman.approvals.rows import Asking
 from pointsman.chat.facts import Outcome, RunFacts, Spent
 from pointsman.chat.journal import Entry, Journal, NewMessage, Status
+from pointsman.chat.pausing import Paused, Pausing, pause
 from pointsman.chat.schemas import ChatAnswer
-from pointsman.kit.problems import InternalProblem, Problem
+from pointsman.kit.db import Database
+from pointsman.kit.problems import InternalProblem, Problem, Unavailable
 from pointsman.kit.telemetry import Metrics
 from pointsman.llm.errors import ModelProblem
 from pointsman.llm.estimates import estimate
@@ -39,6 +43,8 @@ from pointsman.usage.cost import cost_of
 from pointsman.usage.ledger import UsageRow
 
 log = structlog.get_logger()
+
+_AWAY_PAUSE = 0.2
 
 
 class TakenOver(Exception):  # noqa: N818 - it is no error of this process
@@ -84,18 +90,21 @@ class Drive:
         spent: Spent,
         model: str,
         *,
+        paused: bool,
         interrupted: str | None,
         end_instead: Problem | asyncio.CancelledError | None,
     ) -> None:
         """Go on from recorded messages, `interrupted` being what had been sent of a message, which is void now; None: nobody drove the run.
 
-        With `end_instead` the run is only taken over to be ended: that is raised in place of asking a model again.
+        After a pause (`paused`) nothing is void. With `end_instead` the run is only taken over to be ended: that is raised in place of
+        asking a model again.
         """
         self.state.messages = messages
         self._spent = spent
         self._position = len(messages)
         self._model = model
-        self.reset("the replica that drove the run died")
+        if not paused:
+            self.reset("the replica that drove the run died")
         if self.state.pending_calls():  # it died amid tools, not while a model was asked
             if end_instead is not None:
                 raise end_instead
@@ -175,6 +184,30 @@ class Drive:
         told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
         await self._end("cancelled", body, usages=usages, told=[*told, (events.RUN_CANCELLED, _builtins(body))])
 
+    async def pause(self, asking: tuple[Asking, ...], db: Database, ttl: timedelta) -> None:
+        """The turn waits for decisions: this process lets go of it. Raises CancelledError where somebody cancelled the run before."""
+        await asyncio.shield(asyncio.ensure_future(self._pause(asking, db, ttl)))
+        if self.cancel_requested:
+            raise asyncio.CancelledError
+
+    async def _pause(self, asking: tuple[Asking, ...], db: Database, ttl: timedelta) -> None:
+        live, said = self.live, self.state.last_text()
+
+        def body(approvals: Sequence[dict[str, Any]]) -> bytes:
+            return encode_json(self._answer("paused", said, approvals=tuple(approvals)))
+
+        async with live.step_lock:
+            while live.flushing is not None:
+                await asyncio.shield(live.flushing)
+            self._pace.release(live)
+            pausing = Pausing(self.facts.id, live.epoch, asking, tuple(live.take_pending()), live.next_seq, body, ttl)
+            paused, answer = await _patiently(db, pausing)
+        if paused == "lost":
+            raise TakenOver(self.facts.id)
+        self.cancel_requested = self.cancel_requested or paused == "cancelled"
+        if paused == "paused" and not self.done.done():
+            self.done.set_result(Outcome("paused", answer))
+
     def abandon(self) -> None:
         """Let readers go on from the database."""
         self._pace.forget(self.live)
@@ -224,10 +257,10 @@ class Drive:
         self._metrics.model_call(spend.model.partition(":")[0], outcome, spend.latency_ms / 1000)
         self._metrics.tokens(spend.usage.prompt_tokens, spend.usage.completion_tokens)
 
-    def _answer(self, status: Status, content: str, output: Any = None) -> ChatAnswer:
+    def _answer(self, status: Status, content: str, output: Any = None, approvals: tuple[dict[str, Any], ...] = ()) -> ChatAnswer:
         facts = self.facts
         assert status != "running"
-        return ChatAnswer(facts.id, facts.session_id, facts.agent_id, self._model, status, content, output, self._spent.read())
+        return ChatAnswer(facts.id, facts.session_id, facts.agent_id, self._model, status, content, output, self._spent.read(), approvals)
 
     async def _end(
         self,
@@ -303,6 +336,14 @@ class Drive:
             rows.append(NewMessage(self._position, str(role), encode_json(message).decode()))
             self._position += 1
         return tuple(rows)
+
+
+async def _patiently(db: Database, pausing: Pausing) -> tuple[Paused, bytes]:
+    while True:
+        try:
+            return await pause(db, pausing)
+        except Unavailable:
+            await asyncio.sleep(_AWAY_PAUSE)
 
 
 def defect(error: Exception) -> Problem:

@@ -14,8 +14,8 @@ from pointsman.runs.events import Event, pack
 from pointsman.runs.live import BLOCK
 from pointsman.usage.ledger import NAMES, TYPES, UsageRow, columns, counting
 
-Opening = Literal["opened", "busy", "foreign", "exists"]
-Status = Literal["running", "completed", "failed", "cancelled"]
+Opening = Literal["opened", "busy", "waiting", "foreign", "exists"]
+Status = Literal["running", "paused", "completed", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,8 @@ SELECT a.id,
        EXISTS (SELECT FROM runs r WHERE r.id = a.id AND r.replica = a.replica AND r.epoch = 1) AS ours,
        EXISTS (SELECT FROM runs r WHERE r.id = a.id) AS known,
        EXISTS (SELECT FROM sessions s WHERE s.tenant_id = a.tenant_id AND s.id = a.session_id
-                                        AND s.user_id IS DISTINCT FROM a.user_id) AS foreign_session
+                                        AND s.user_id IS DISTINCT FROM a.user_id) AS foreign_session,
+       EXISTS (SELECT FROM runs r WHERE r.tenant_id = a.tenant_id AND r.session_id = a.session_id AND r.status = 'paused') AS waiting
 FROM unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::varchar[], $5::varchar[]) AS a (id, tenant_id, session_id, user_id, replica)
 """
 
@@ -197,7 +198,7 @@ async def _why_not(connection: Connection, runs: Sequence[OpenRun]) -> dict[str,
         elif row["known"]:
             reasons[row["id"]] = "exists"
         else:
-            reasons[row["id"]] = "foreign" if row["foreign_session"] else "busy"
+            reasons[row["id"]] = "foreign" if row["foreign_session"] else "waiting" if row["waiting"] else "busy"
     return reasons
 
 

@@ -67,6 +67,12 @@ class Openings:
             return None
         if opening == "foreign":
             raise SessionNotFound(f"No session {facts.session_id!r} for this user.", hint="Give the user_id of the session's first turn.")
+        if opening == "waiting":
+            raise SessionBusy(
+                "A turn of this session waits for a decision.",
+                hint="Decide (GET /v2/approvals?status=pending lists what is asked), cancel that run, or use another session.",
+                retry_after=60,
+            )
         if opening != "opened":
             raise SessionBusy("Another turn of this session is running.", hint="Wait for it, or use another session.", retry_after=1)
         live = LiveRun(facts.id, epoch=1, next_seq=1, reserved=BLOCK)

@@ -14,8 +14,10 @@ import msgspec
 import pydantic
 
 from pointsman.agents.resolve import ResolvedAgent
+from pointsman.approvals.permissions import Rules
 from pointsman.chat.errors import AttachmentInvalid, VariablesMissing
 from pointsman.chat.schemas import Attachment, ChatRequest
+from pointsman.jobs.worker_config import WorkerConfig
 from pointsman.kit.db import Connection
 from pointsman.kit.egress import Egress
 from pointsman.kit.problems import FieldError
@@ -131,6 +133,12 @@ def tool_names(agent: ResolvedAgent, user_id: str | None) -> tuple[list[str], st
         names.append(MEMORY)
     zones = [tool["timezone"] for tool in agent.tools if tool.get("timezone")]
     return names, zones[0] if zones else None
+
+
+def rules_of(agent: ResolvedAgent) -> Rules:
+    """What the agent's tools are held to."""
+    given = agent.config.worker_config
+    return Rules() if given is None else Rules.of(WorkerConfig.model_validate(given))
 
 
 def stored_request(request: ChatRequest) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pointsman.agents.resolve import ResolvedAgent, from_snapshot
+from pointsman.approvals.queries import list_of_run
 from pointsman.chat.facts import Spent
 from pointsman.chat.planning import decode_message
 from pointsman.kit.db import Connection, Record
@@ -14,6 +15,7 @@ from pointsman.llm.port import Message, UserMessage
 from pointsman.runs import events
 from pointsman.runs import queries as run_queries
 from pointsman.sessions import queries as session_queries
+from pointsman.tools.permitted import Asked
 from pointsman.usage import queries as usage_queries
 
 
@@ -25,6 +27,7 @@ class Recorded:
     messages: list[Message]
     spent: Spent
     interrupted: str
+    asked_for: Asked
 
     @property
     def asked(self) -> UserMessage:
@@ -43,6 +46,7 @@ async def read_recorded(connection: Connection, row: Record) -> Recorded:
         messages=[decode_message(content) for content in await session_queries.list_run_messages(connection, row["id"])],
         spent=_spent(await usage_queries.sum_of_run(connection, row["id"])),
         interrupted=interrupted_text(await run_queries.list_events(connection, row["id"], 0, rows=100_000)),
+        asked_for=await list_of_run(connection, row["id"]) if row["resumptions"] else {},
     )
 
 

@@ -48,6 +48,7 @@ class ChatService:
         replica: str,
         settings: RunSettings,
         limits: LimitSettings,
+        approval_ttl: timedelta,
     ) -> None:
         self._db = db
         self._catalogue = catalogue
@@ -59,7 +60,7 @@ class ChatService:
         self._replay = replay
         self._metrics = metrics
         self._openings = Openings(db, journal, replica)
-        self._turns = Turns(db, models, budgets, settings)
+        self._turns = Turns(db, models, budgets, settings, approval_ttl)
         self._drives = Drives(
             db=db,
             live=live,
@@ -94,7 +95,7 @@ class ChatService:
         return facts
 
     async def wait(self, run_id: str) -> Outcome:
-        """How a run ended, whichever replica drives it."""
+        """How a run ended, or what it is paused with, whichever replica drives it."""
         drive = self._drives.find(run_id)
         if drive is not None:
             outcome = await asyncio.shield(drive.done)

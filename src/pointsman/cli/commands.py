@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "chat": "Talk to an agent.",
         "runs": "What was asked, how it ended, and its events.",
         "jobs": "Dispatched work: submit, watch, cancel.",
+        "approvals": "What waits for a person, and the decision.",
         "sessions": "Conversations and their messages.",
         "memories": "What agents remember about users.",
     },

@@ -50,7 +50,8 @@ def _args(data: Mapping[str, Any]) -> str:
 
 def _asking(data: Mapping[str, Any]) -> str:
     who = _job(data) if data.get("job_id") else "the run"
-    return f"{who} asks for {data.get('tool_name', 'a tool')}: {_args(data)}"
+    how = f" (pointsman approvals approve {data['id']}, or deny)" if data.get("id") else ""
+    return f"{who} asks for {data.get('tool_name', 'a tool')}: {_args(data)}{how}"
 
 
 _TELLING: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Self
 
+from pointsman.client.approvals import Approvals
 from pointsman.client.catalogue import Agents, ModelCatalogue, Prompts, Teams
 from pointsman.client.conversations import Memories, Runs, Sessions
 from pointsman.client.errors import GatewayUnreachable, ProblemResponse
@@ -36,6 +37,7 @@ class PointsmanClient:
         self.keys = Keys(self._transport)
         self.runs = Runs(self._transport)
         self.jobs = Jobs(self._transport)
+        self.approvals = Approvals(self._transport)
         self.sessions = Sessions(self._transport)
         self.memories = Memories(self._transport)
         self.usage = UsageReports(self._transport)

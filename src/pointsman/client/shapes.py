@@ -113,8 +113,29 @@ class Usage(TypedDict):
     cost: float | None
 
 
+class Approval(TypedDict):
+    """A call that waits for a decision, or what was decided."""
+
+    id: str
+    run_id: str | None
+    job_id: str | None
+    call_id: str
+    tool_name: str
+    tool_args: dict[str, Any]
+    args_sha256: str
+    edited_args: dict[str, Any] | None
+    risk_level: str
+    reason: str
+    status: str
+    created_at: str
+    expires_at: str
+    decided_by: str | None
+    decided_at: str | None
+    note: str | None
+
+
 class ChatAnswer(TypedDict):
-    """How a turn ended."""
+    """How a turn ended, or what it waits for."""
 
     run_id: str
     session_id: str
@@ -124,6 +145,7 @@ class ChatAnswer(TypedDict):
     content: str
     output: Any
     usage: Usage
+    approvals: list[Approval]
 
 
 class RunSupervisor(TypedDict):

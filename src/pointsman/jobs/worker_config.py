@@ -9,6 +9,8 @@ from pydantic import Field, StringConstraints, model_validator
 from pointsman.web.wire import Body
 
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+# One that could never match, such as `command(git push`, would give false safety.
+ToolPattern = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\s()]+(\([\s\S]*\))?$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$")]
 DEFAULT_POOL = "linux_worker_pool"
 
@@ -47,9 +49,9 @@ class Hook(Body):
 class Permissions(Body):
     """Patterns `tool` or `tool(argument glob)`, `*` for all; the first match of deny, ask, allow counts."""
 
-    allow: list[Pattern] = Field(default_factory=list[str], max_length=256)
-    deny: list[Pattern] = Field(default_factory=list[str], max_length=256)
-    ask: list[Pattern] = Field(default_factory=list[str], max_length=256)
+    allow: list[ToolPattern] = Field(default_factory=list[str], max_length=256)
+    deny: list[ToolPattern] = Field(default_factory=list[str], max_length=256)
+    ask: list[ToolPattern] = Field(default_factory=list[str], max_length=256)
 
 
 class WorkerConfig(Body):
@@ -60,7 +62,7 @@ class WorkerConfig(Body):
     permissions: Permissions = Field(default_factory=Permissions)
     execution_engine_preference: Name | None = Field(default=None, description="An engine's id; without one the default engine is used.")
     worker_pool: Name = Field(default=DEFAULT_POOL, description="Targets of this pool are chosen from.")
-    allowed_tools: list[Pattern] | None = Field(default=None, max_length=256, description="The only tools it may use; null: all.")
+    allowed_tools: list[ToolPattern] | None = Field(default=None, max_length=256, description="The only tools it may use; null: all.")
     allowed_commands: list[Pattern] | None = Field(
         default=None, max_length=256, description="Globs of the only command lines it may run (argv joined by spaces); null: all."
     )

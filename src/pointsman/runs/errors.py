@@ -49,6 +49,18 @@ class RunIsRunning(Problem):
     title = "The run is running"
 
 
+class RunIsPaused(Problem):
+    """The run waits for decisions and goes on by itself when there are; nothing was sent that decides about any.
+
+    `GET /v2/approvals?run_id=` lists what it asks for. Send `{"approvals": [{"id": …, "decision": "approve"}]}` to
+    `POST /v2/runs/{id}/resume`, or decide each with `POST /v2/approvals/{id}/approve` or `…/deny`.
+    """
+
+    kind = Kind.CONFLICT
+    code = "run-is-paused"
+    title = "The run waits for decisions"
+
+
 class RunInterrupted(Problem):
     """The run was taken over again and again because each replica that drove it died; it was failed to break the circle.
 

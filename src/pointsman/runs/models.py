@@ -55,6 +55,8 @@ class Run(Base):
     replica: Mapped[str | None] = mapped_column(String(64))
     epoch: Mapped[int] = mapped_column(Integer, server_default="1")
     reserved_seq: Mapped[int] = mapped_column(Integer)
+    resumptions: Mapped[int] = mapped_column(Integer, server_default="0")
+    resumed_epoch: Mapped[int] = mapped_column(Integer, server_default="0")
     cancel_requested: Mapped[bool] = mapped_column(Boolean, server_default=false())
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON)

@@ -10,9 +10,12 @@ import msgspec
 from pointsman.kit.db import Connection, Record
 from pointsman.runs.events import Event, unpack
 
+RESUMED = "resumed"  # the topic of runs that anybody may take over now
+
 _RUN = """
 SELECT id, ordinal, tenant_id, kind, subject, status, session_id, user_id, key_id, request::text AS request, snapshot, stream_verbosity,
-       replica, epoch, reserved_seq, cancel_requested, result::text AS result, error::text AS error, created_at, completed_at
+       replica, epoch, reserved_seq, resumptions, resumed_epoch, cancel_requested, result::text AS result, error::text AS error,
+       created_at, completed_at
 FROM runs
 """
 
@@ -64,10 +67,35 @@ async def find_status(connection: Connection, run_id: str) -> str | None:
     return await connection.fetchval("SELECT status FROM runs WHERE id = $1", run_id)
 
 
+# A paused run has no owner: whoever takes it over next goes on from its last recorded step.
+_GOES_ON = "status = 'running', replica = NULL, result = NULL, resumptions = resumptions + 1, resumed_epoch = epoch"
+
+
+async def resume_paused(connection: Connection, run_id: str) -> bool:
+    """Leave a paused run to whichever replica is first to take it over, told by NOTIFY; false when it is not paused."""
+    resumed = await connection.fetchval(f"UPDATE runs SET {_GOES_ON} WHERE id = $1 AND status = 'paused' RETURNING true", run_id)
+    if resumed:
+        await connection.execute("SELECT pg_notify('pointsman', $1)", f"{RESUMED}:{run_id}")
+    return bool(resumed)
+
+
 async def request_cancel(connection: Connection, run_id: str) -> bool:
-    """Ask whoever drives the run to cancel it; false when it has ended."""
+    """Ask whoever drives the run to cancel it, or whoever takes it over where it is paused; false when it has ended."""
+    return await _cancel_paused(connection, run_id) or await _cancel_driven(connection, run_id) or await _cancel_paused(connection, run_id)
+
+
+async def _cancel_paused(connection: Connection, run_id: str) -> bool:
     asked = await connection.fetchval(
-        "UPDATE runs SET cancel_requested = true WHERE id = $1 AND status IN ('pending', 'running', 'paused') RETURNING true", run_id
+        f"UPDATE runs SET cancel_requested = true, {_GOES_ON} WHERE id = $1 AND status = 'paused' RETURNING true", run_id
+    )
+    if asked:
+        await connection.execute("SELECT pg_notify('pointsman', $1)", f"{RESUMED}:{run_id}")
+    return bool(asked)
+
+
+async def _cancel_driven(connection: Connection, run_id: str) -> bool:
+    asked = await connection.fetchval(
+        "UPDATE runs SET cancel_requested = true WHERE id = $1 AND status IN ('pending', 'running') RETURNING true", run_id
     )
     if asked:
         await connection.execute("SELECT pg_notify('pointsman', $1)", f"cancel:{run_id}")
@@ -97,7 +125,7 @@ async def take_over(connection: Connection, *, replica: str, dead_after: float, 
             ORDER BY r.ordinal LIMIT $3 FOR UPDATE OF r SKIP LOCKED
         )
         RETURNING id, tenant_id, kind, subject, session_id, user_id, key_id, request::text AS request, snapshot, stream_verbosity, epoch,
-                  reserved_seq, cancel_requested
+                  reserved_seq, resumptions, resumed_epoch, cancel_requested
         """,
         replica,
         dead_after,

@@ -14,6 +14,7 @@ from pointsman.runs.live import LiveRun, LiveRuns
 
 _SOONEST = 0.05
 _LATEST = 0.5
+_ENDED = frozenset({"completed", "failed", "cancelled", None})
 
 
 class Replay:
@@ -28,20 +29,20 @@ class Replay:
         """How many readers are following a run right now."""
         return self._followers
 
-    async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[list[Event]]:
-        """Batches of events above `after` as they come; ends after the terminal one.
+    async def follow(self, run_id: str, after: int = 0, *, through_pauses: bool = True) -> AsyncGenerator[list[Event]]:
+        """Batches of events above `after` as they come; ends after the terminal one, and without `through_pauses` where the run is paused.
 
         A database that is away for a moment only delays what has not been read yet.
         """
         self._followers += 1
         try:
-            async with aclosing(self._follow(run_id, after)) as batches:
+            async with aclosing(self._follow(run_id, after, through_pauses=through_pauses)) as batches:
                 async for batch in batches:
                     yield batch
         finally:
             self._followers -= 1
 
-    async def _follow(self, run_id: str, after: int) -> AsyncGenerator[list[Event]]:
+    async def _follow(self, run_id: str, after: int, *, through_pauses: bool) -> AsyncGenerator[list[Event]]:
         pause = _SOONEST
         while True:
             live = self._live.find(run_id)
@@ -51,7 +52,8 @@ class Replay:
                     yield batch
                 if live.ended:
                     return
-            batch, ended = await self._read(run_id, after)
+            batch, status = await self._read(run_id, after)
+            ended = status in _ENDED or (status == "paused" and not through_pauses)
             if batch:
                 after = batch[-1].seq
                 pause = _SOONEST
@@ -83,7 +85,7 @@ class Replay:
             else:
                 await live.changed()
 
-    async def _read(self, run_id: str, after: int) -> tuple[list[Event], bool]:
+    async def _read(self, run_id: str, after: int) -> tuple[list[Event], str | None]:
         """The status is read first: a run that had ended before has all its events in what is read after."""
         while True:
             try:
@@ -93,4 +95,4 @@ class Replay:
             except Unavailable:
                 await asyncio.sleep(_LATEST)
             else:
-                return batch, status in {"completed", "failed", "cancelled", None}
+                return batch, status

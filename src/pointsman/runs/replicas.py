@@ -89,9 +89,39 @@ class Rescue:
         self._heartbeat = heartbeat
         self._dead_after = dead_after.total_seconds()
         self._redrive = redrive
+        self._free: set[str] = set()
+        self._heard = asyncio.Event()
+        self._taking = asyncio.Lock()
+        self._stopped = False
+
+    async def stop(self) -> None:
+        """Take nothing over any more: this process is about to leave what it has. Returns when nothing is being taken, 2 s at most."""
+        self._stopped = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2), self._taking:
+                pass
+
+    def hear(self, run_id: str | None) -> None:
+        """A run is anybody's now, as NOTIFY says; without an id it is found by looking."""
+        if run_id is not None:
+            self._free.add(run_id)
+            self._heard.set()
 
     async def run(self) -> None:
-        """Look every second until cancelled."""
+        """Look every second, and at once for what is heard of, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._look())
+
+    async def _listen(self) -> None:
+        while True:
+            await self._heard.wait()
+            self._heard.clear()
+            with contextlib.suppress(Unavailable):
+                while self._free:
+                    await self.run_once(self._free.pop())
+
+    async def _look(self) -> None:
         while True:
             await asyncio.sleep(1)
             # After the database was away nobody's beat is fresh: whoever comes back first must not take the runs of the living.
@@ -102,13 +132,16 @@ class Rescue:
 
     async def run_once(self, run_id: str | None = None) -> int:
         """Take over what can be taken over now (or only the given run); returns how many runs. Raises Unavailable."""
-        async with self._db.connection() as connection:
-            runs = await failpoints.around((_TAKING_OVER,), connection, lambda: self._take_over(connection, run_id))
-            await connection.execute("DELETE FROM replicas WHERE seen_at < clock_timestamp() - interval '1 day'")
-        for run in runs:
-            log.info("run.taken_over", run_id=run["id"], epoch=run["epoch"])
-            self._redrive(run)
-        return len(runs)
+        async with self._taking:
+            if self._stopped:
+                return 0
+            async with self._db.connection() as connection:
+                runs = await failpoints.around((_TAKING_OVER,), connection, lambda: self._take_over(connection, run_id))
+                await connection.execute("DELETE FROM replicas WHERE seen_at < clock_timestamp() - interval '1 day'")
+            for run in runs:
+                log.info("run.taken_over", run_id=run["id"], epoch=run["epoch"])
+                self._redrive(run)
+            return len(runs)
 
     async def _take_over(self, connection: Connection, run_id: str | None) -> list[Record]:
         return await queries.take_over(

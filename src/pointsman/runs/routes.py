@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query
 from starlette.requests import Request
 
 from pointsman.kit.problems import FieldError, InvalidRequest
@@ -14,7 +14,7 @@ from pointsman.kit.telemetry import Metrics
 from pointsman.runs.errors import TooManyStreams
 from pointsman.runs.events import Verbosity, visible
 from pointsman.runs.replay import Replay
-from pointsman.runs.schemas import RunRead, RunStatus
+from pointsman.runs.schemas import ResumeBody, RunRead, RunStatus
 from pointsman.runs.service import RunService
 from pointsman.settings import Settings
 from pointsman.web.deps import Caller, caller, provided, service
@@ -58,9 +58,9 @@ async def cancel_run(runs: Runs, caller: Caller, run_id: str) -> RunRead:
 
 
 @router.post("/v2/runs/{run_id}/resume")
-async def resume_run(runs: Runs, caller: Caller, run_id: str) -> RunRead:
-    """Drive an interrupted run on from its last recorded step."""
-    return await runs.resume(caller, run_id)
+async def resume_run(runs: Runs, caller: Caller, run_id: str, body: Annotated[ResumeBody | None, Body()] = None) -> RunRead:
+    """Drive an interrupted run on from its last recorded step, or decide what a paused one asks for."""
+    return await runs.resume(caller, run_id, body.approvals if body else ())
 
 
 async def follow_run(request: Request) -> EventStream:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pointsman.web.wire import Moment, Read
+from pydantic import Field, StringConstraints
+
+from pointsman.web.wire import Body, Moment, Read
 
 RunKind = Literal["chat", "team", "supervised"]
 RunStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
@@ -51,3 +53,18 @@ class RunRead(Read):
     usage: RunUsage | None
     error: dict[str, Any] | None
     supervisor: RunSupervisor | None = None
+
+
+class RunDecision(Body):
+    """A decision about what a paused run asks for."""
+
+    id: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(description="Of the approval.")
+    decision: Literal["approve", "deny"]
+    note: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    args: dict[str, Any] | None = Field(default=None, description="Edited arguments; only with an approval.")
+
+
+class ResumeBody(Body):
+    """What lets a paused run go on; an interrupted one needs nothing."""
+
+    approvals: list[RunDecision] = Field(default_factory=list[RunDecision], max_length=128)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,22 +11,25 @@ import msgspec
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.principal import Principal
 from pointsman.runs import disposal, queries
-from pointsman.runs.errors import RunEnded, RunEventsExpired, RunIsRunning, RunNotFound
+from pointsman.runs.errors import RunEnded, RunEventsExpired, RunIsPaused, RunIsRunning, RunNotFound
 from pointsman.runs.ports import SupervisedRuns
 from pointsman.runs.replay import Replay
 from pointsman.runs.replicas import Rescue
-from pointsman.runs.schemas import RunRead, RunStatus, RunSupervisor, RunUsage
+from pointsman.runs.schemas import RunDecision, RunRead, RunStatus, RunSupervisor, RunUsage
 from pointsman.web.paging import Page, decode_cursor, page_of
 
 _CANCEL_PATIENCE = 5.0
 _SUPERVISED = "supervised"
+Decide = Callable[[Principal, str, Sequence[RunDecision]], Awaitable[None]]
 
 
 class RunService:
     """Reads, cancels and resumes runs."""
 
-    def __init__(self, db: Database, replay: Replay, rescue: Rescue, supervised: SupervisedRuns | None = None) -> None:
+    def __init__(self, db: Database, replay: Replay, rescue: Rescue, decide: Decide, supervised: SupervisedRuns | None = None) -> None:
+        """Make one; `decide` takes decisions about what a run asks for, all or none."""
         self._db = db
+        self._decide = decide
         self._rescue = rescue
         self._supervised = supervised
         self.replay = replay
@@ -95,9 +98,17 @@ class RunService:
             raise RunEnded(f"Run {run_id} is {row['status']}.")
         return await self._read(row)
 
-    async def resume(self, principal: Principal, run_id: str) -> RunRead:
-        """Drive an interrupted run on from its last recorded step, here and now instead of when its replica's death is noticed."""
+    async def resume(self, principal: Principal, run_id: str, decisions: Sequence[RunDecision] = ()) -> RunRead:
+        """Drive an interrupted run on from its last recorded step, here and now instead of when its replica's death is noticed.
+
+        With decisions a paused run is let go on, by whichever replica is first.
+        """
         row = await self.require_row(principal, run_id)
+        if decisions:
+            await self._decide(principal, run_id, decisions)
+            return await self.require_run(principal, run_id)
+        if row["status"] == "paused":
+            raise RunIsPaused(f"Run {run_id} waits for decisions.", hint=f"GET /v2/approvals?run_id={run_id} lists what it asks for.")
         if row["status"] != "running":
             raise RunEnded(f"Run {run_id} is {row['status']}.")
         if row["kind"] == _SUPERVISED:

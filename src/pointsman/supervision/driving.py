@@ -19,7 +19,7 @@ from pointsman.supervision.points import CLASSIFYING
 from pointsman.supervision.recording import Recording
 from pointsman.supervision.steps import Place, Step, Told
 from pointsman.supervision.wording import EngineOffer
-from pointsman.turns.loop import run_turn
+from pointsman.turns.loop import TurnResult, run_turn
 from pointsman.turns.ports import ToolOutcome
 
 _ENGINES = 50
@@ -128,7 +128,9 @@ class Drive:
     async def _answer(self) -> None:
         recording = self._recording
         plan, state = self._leader.answering(recording.messages, recording.place.since)
-        await recording.complete(await run_turn(plan, state, self._models, _NoTools(), recording))
+        result = await run_turn(plan, state, self._models, _NoTools(), recording)
+        assert isinstance(result, TurnResult), "without tools nothing can be asked for"
+        await recording.complete(result)
 
 
 class _NoTools:

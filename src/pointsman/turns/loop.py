@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pointsman.approvals.rows import Asking
 from pointsman.kit.json_schema import JsonSchema
 from pointsman.kit.json_text import unfenced
 from pointsman.kit.problems import Problem
@@ -54,11 +55,20 @@ class TurnResult:
     output: Any = None
 
 
-async def run_turn(plan: TurnPlan, state: TurnState, models: ModelPort, toolbox: Toolbox, recorder: Recorder) -> TurnResult:
-    """Drive a turn from wherever its recorded steps stand to its answer. Raises a Problem."""
+@dataclass(frozen=True, slots=True)
+class TurnPaused:
+    """Calls of the last answer that somebody has to decide about first; all its others are recorded. Nothing is held meanwhile."""
+
+    asking: tuple[Asking, ...]
+
+
+async def run_turn(plan: TurnPlan, state: TurnState, models: ModelPort, toolbox: Toolbox, recorder: Recorder) -> TurnResult | TurnPaused:
+    """Drive a turn from wherever its recorded steps stand to its answer, or to where a person has to decide. Raises a Problem."""
     while True:
         if pending := state.pending_calls():
-            await _call_tools(pending, plan, state, toolbox, recorder)
+            asking = await _call_tools(pending, plan, state, toolbox, recorder)
+            if asking:
+                return TurnPaused(asking)
         if state.model_calls >= plan.max_steps:
             raise TooManySteps(f"No answer after {plan.max_steps} model calls.")
         answer = await _ask(plan, state, models, toolbox, recorder)
@@ -159,14 +169,17 @@ def _judge(plan: TurnPlan, state: TurnState, text: str) -> tuple[_Rejection | No
     return _Rejection(complaint, end if state.corrections >= _CORRECTIONS else None), None
 
 
-async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, toolbox: Toolbox, recorder: Recorder) -> None:
+async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, toolbox: Toolbox, recorder: Recorder) -> tuple[Asking, ...]:
+    """Make the calls; what somebody has to decide first is not made, and returned."""
     allowed = state.allowed_thoughts(plan.think_most)
 
-    async def one(call: ToolCall) -> ToolResult:
+    async def one(call: ToolCall) -> ToolResult | Asking:
         if plan.think_most and call.name == THINK:
             outcome = _think(call, allowed=call.id in allowed)
         else:
             outcome = await _call_tool(call, toolbox, plan.tool_timeout)
+        if isinstance(outcome, Asking):
+            return outcome
         result = ToolResult(call.id, call.name, outcome.content, outcome.is_error)
         await recorder.tool_step(result)
         return result
@@ -179,10 +192,12 @@ async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, t
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    state.messages.append(ToolMessage(tuple(results)))
+    if done := tuple(result for result in results if isinstance(result, ToolResult)):
+        state.messages.append(ToolMessage(done))
+    return tuple(result for result in results if isinstance(result, Asking))
 
 
-async def _call_tool(call: ToolCall, toolbox: Toolbox, timeout: timedelta) -> ToolOutcome:  # noqa: ASYNC109 - of the tool, not of ours
+async def _call_tool(call: ToolCall, toolbox: Toolbox, timeout: timedelta) -> ToolOutcome | Asking:  # noqa: ASYNC109 - of the tool, not of ours
     if call.name not in {spec.name for spec in toolbox.specs}:
         names = ", ".join(spec.name for spec in toolbox.specs) or "none"
         return ToolOutcome(f"There is no tool {call.name!r}. Tools: {names}.", is_error=True)

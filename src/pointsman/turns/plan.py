@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from pointsman.llm.port import AssistantMessage, Message, Reasoning, ToolCall, ToolMessage, ToolResult, UserMessage
+from pointsman.llm.port import AssistantMessage, Message, Reasoning, Text, ToolCall, ToolMessage, ToolResult, UserMessage
 
 THINK = "think"
 
@@ -72,6 +72,11 @@ class TurnState:
                 have = {result.id for result in self._results(index + 1)}
                 return [part for part in message.parts if isinstance(part, ToolCall) and part.id not in have]
         return []
+
+    def last_text(self) -> str:
+        """What the model said beside its last calls."""
+        last = next((message for message in reversed(self.messages) if isinstance(message, AssistantMessage)), None)
+        return "" if last is None else "".join(part.text for part in last.parts if isinstance(part, Text))
 
     def conversation(self, history: Iterable[Message]) -> tuple[Message, ...]:
         """What the model is shown: results of parallel tools, recorded one by one, stand in one message in the order of their calls."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from pointsman.approvals.rows import Asking
 from pointsman.llm.port import ModelAnswer, ModelCall, ToolCall, ToolResult, ToolSpec, UserMessage
 
 
@@ -22,8 +23,11 @@ class Toolbox(Protocol):
         """What the model is offered."""
         ...
 
-    async def call(self, call: ToolCall) -> ToolOutcome:
-        """Run a tool. Called again with the same call id after a crash, it must not take effect twice."""
+    async def call(self, call: ToolCall) -> ToolOutcome | Asking:
+        """Run a tool, or say what somebody has to decide first: then nothing was done.
+
+        Called again with the same call id after a crash, it must not take effect twice.
+        """
         ...
 
 

@@ -75,6 +75,7 @@ class BuiltinEngine:
             return await _failed(session, problem)
         except (TooManySteps, OutputInvalid) as problem:
             return await _failed(session, problem)
+        assert isinstance(turn, TurnResult), "these tools pause by raising"
         return await _answered(session, turn)
 
     async def _begin(self, work: Work) -> _Session:
