@@ -32,6 +32,10 @@ BODIES: dict[str, Any] = {
     "POST /v2/agents": {"id": "new", "name": "New", "template": "Hello", "config": CONFIG},
     "PATCH /v2/agents/{}": {"name": "Renamed"},
     "POST /v2/agents/{}/chat": {"message": "Hello", "user_id": "u1"},
+    "POST /v2/teams": {"id": "new", "name": "New", "mode": "coordinate"},
+    "PATCH /v2/teams/{}": {"name": "Renamed"},
+    "PUT /v2/teams/{}/members/{}": {"role": "leader"},
+    "PATCH /v2/teams/{}/members/{}": {"order_index": 1},
     "POST /v2/memories": {"user_id": "u1", "agent_id": "support", "content": "Likes tea."},
     "PATCH /v2/memories/{}": {"content": "Likes coffee."},
     "POST /v2/budgets": {"subject_type": "user", "subject_id": "u1", "unit": "tokens", "period": "day", "amount": 1},
@@ -76,7 +80,8 @@ class Scene:
         """A path to objects that exist; with `missing`, to ones of the same form that do not."""
         noun = endpoint.template.split("/")[2]
         first = {"runs": "run_0000000000000000000000", "keys": "2000000000"}.get(noun, "none-such") if missing else self.ids.get(noun, "")
-        values = iter([first, "1" if "versions" in endpoint.template else "production"])
+        second = {"versions": "1", "labels": "production", "members": "support"}
+        values = iter([first, *(second[segment] for segment in endpoint.template.split("/")[4:5] if segment in second)])
         return re.sub(r"\{[^}]+\}", lambda _: next(values), endpoint.template) + QUERIES.get(name_of(endpoint), "")
 
     async def call(self, endpoint: Endpoint, key: str | None, *, missing: bool = False) -> httpx.Response:
@@ -113,6 +118,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         asking = {"turns": [{"tool_calls": [{"name": "memory", "args": {"action": "recall"}, "id": "c1"}]}, {"text": "Done."}]}
         config = {"model": "scripted:play", "script": asking, "worker_config": {"permissions": {"ask": ["memory"]}}}
         await _made(client, "/v2/agents", id="careful", name="Careful", template="Ask.", config=config)
+        await _made(client, "/v2/teams", id="desk", name="Desk", mode="coordinate", agents=[{"agent_id": "support"}])
     async with client_of(app, tenant) as client:
         paused = await _made(client, "/v2/agents/careful/chat", message="Hello", user_id="u1", session_id="waiting")
         run = await _made(client, "/v2/agents/support/chat", message="Hello", user_id="u1", session_id="talk")
@@ -124,6 +130,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
     return {
         "prompts": "greeting",
         "agents": "support",
+        "teams": "desk",
         "runs": run["run_id"],
         "sessions": "talk",
         "memories": memory["id"],
