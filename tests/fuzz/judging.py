@@ -118,6 +118,8 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r"(POST|PATCH) /v2/budgets\S* (/amount)?", "an amount has nine decimals, of tokens none; a key is named by its number, a tenant once"),
     (r"POST \S+/render ", "a version and a label at once"),
     (r"PUT \S+ /path/label", "a number or `latest` is a version"),
+    (r"(POST|PATCH) /v2/teams\S* /agents.*", "members are agents that exist, each listed once, and one of them leads"),
+    (r"(PUT|PATCH) /v2/teams/\S+ /path/agent_id", "a member is an agent that exists"),
     (
         r"(POST|PATCH) /v2/agents(/\{\w+\})? (/config.*|/prompt_\w+)?",
         "an agent's fields have to hold together: its prompt, its models and its script",

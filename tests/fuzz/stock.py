@@ -98,6 +98,8 @@ class Stock:
             aimed = {name: value for name, value in aimed.items() if name not in {"attachments", "session_id", "model_settings"}}
         if "version" in aimed and "label" in aimed:
             aimed.pop(self._rng.choice(("version", "label")))
+        for member in _dicts(aimed.get("agents")):
+            member["agent_id"] = self._aimed("agents", member.get("agent_id"))
         self._set_model(aimed)
         if isinstance(aimed.get("config"), dict):
             if case.method == "PATCH":
@@ -138,6 +140,7 @@ def furnish(scene: Scene, company: Company, stock: Stock) -> None:
             stock.learn(path, client.post(path, json=body, headers=principal.headers()).raise_for_status().json())
 
         keep_useful(scene)
+        make(company.operator, "/v2/teams", _TEAM)
         for principal, said in ((company.tenant, "hello"), (company.rival, MARKER), (company.operator, "hello")):
             for name in _AGENTS:
                 chat = {"message": said, "user_id": "ann", "metadata": {"said": said}}
@@ -179,6 +182,7 @@ _PLENTY: dict[str, Any] = {
     "period": "month",
     "amount": 1_000_000_000,
 }
+_TEAM: dict[str, Any] = {"id": "desk", "name": "Desk", "mode": "coordinate", "agents": [{"agent_id": "echo", "role": "leader"}]}
 _PATCHES: tuple[dict[str, Any], ...] = (
     {"num_history_runs": 1},
     {"enable_memory": False, "enable_history": None},
@@ -234,7 +238,8 @@ def _nouns(path: str) -> list[str]:
 
 def _before(template: str, parameter: str) -> str:
     segments = template.split("/")
-    return segments[segments.index(f"{{{parameter}}}") - 1]
+    noun = segments[segments.index(f"{{{parameter}}}") - 1]
+    return "agents" if noun == "members" else noun
 
 
 def _noun_of(field: str) -> str:
