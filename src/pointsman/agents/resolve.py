@@ -63,7 +63,7 @@ class ResolvedAgent(msgspec.Struct, frozen=True):
 
 
 class Snapshot(NamedTuple):
-    """A resolved agent's canonical JSON and the SHA-256 of it in hex: equal content has an equal hash."""
+    """What a run's subject was resolved into as canonical JSON, and the SHA-256 of it in hex: equal content has an equal hash."""
 
     hash: str
     data: bytes
@@ -147,9 +147,9 @@ class Catalogue:
             task.exception()  # marks it as seen, also where every caller has left
 
 
-def snapshot(agent: ResolvedAgent) -> Snapshot:
-    """What `run_snapshots` keeps of it."""
-    data = msgspec.json.encode(agent, order="deterministic")
+def snapshot(subject: msgspec.Struct) -> Snapshot:
+    """What `run_snapshots` keeps of a resolved agent or team."""
+    data = msgspec.json.encode(subject, order="deterministic")
     return Snapshot(hashlib.sha256(data).hexdigest(), data)
 
 

@@ -33,8 +33,8 @@ def scope(*names: str) -> Policy:
 
 _RUNNING = scope("agents:run")
 # Whoever may start a run may follow, stop and resume it: its stream could not be taken up again otherwise.
-_FOLLOWING = scope("runs:read", "agents:run")
-_STEERING = scope("runs:write", "agents:run")
+_FOLLOWING = scope("runs:read", "agents:run", "teams:run")
+_STEERING = scope("runs:write", "agents:run", "teams:run")
 
 POLICIES: Mapping[str, Policy] = {
     "GET /livez": HEALTH,
@@ -74,6 +74,7 @@ POLICIES: Mapping[str, Policy] = {
     "PUT /v2/teams/{id}/members/{agent_id}": scope("teams:write"),
     "PATCH /v2/teams/{id}/members/{agent_id}": scope("teams:write"),
     "DELETE /v2/teams/{id}/members/{agent_id}": scope("teams:write"),
+    "POST /v2/teams/{id}/runs": replace(scope("teams:run"), large_body=True),
     "GET /v2/runs": scope("runs:read"),
     "GET /v2/runs/{id}": _FOLLOWING,
     "GET /v2/runs/{id}/events": _FOLLOWING,

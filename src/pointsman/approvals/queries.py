@@ -80,6 +80,18 @@ async def list_of_run(connection: Connection, run_id: str) -> dict[tuple[int, st
     return {(approval.step, approval.call_id): approval for approval in map(Approval.of, rows)}
 
 
+async def list_of_children(connection: Connection, run_id: str) -> list[Approval]:
+    """What members of a team wait for in this run of it."""
+    rows = await connection.fetch(
+        f"""
+        {_READ} WHERE a.run_id IN (SELECT id FROM runs WHERE parent_run_id = $1 AND status = 'paused') AND a.job_id IS NULL
+          AND a.status = 'pending' ORDER BY a.ordinal
+        """,
+        run_id,
+    )
+    return [Approval.of(row) for row in rows]
+
+
 async def list_approvals(
     connection: Connection,
     tenant: str | None,
@@ -90,12 +102,13 @@ async def list_approvals(
     before: int | None,
     limit: int,
 ) -> list[Approval]:
-    """Newest first."""
+    """Newest first; those of a team's run include what its members ask for in it."""
     rows = await connection.fetch(
         f"""
         {_READ}
         WHERE ($1::varchar IS NULL OR a.tenant_id = $1) AND ($2::varchar IS NULL OR a.status = $2)
-          AND ($3::varchar IS NULL OR a.run_id = $3) AND ($4::uuid IS NULL OR a.job_id = $4) AND ($5::bigint IS NULL OR a.ordinal < $5)
+          AND ($3::varchar IS NULL OR a.run_id = $3 OR a.run_id IN (SELECT id FROM runs WHERE parent_run_id = $3))
+          AND ($4::uuid IS NULL OR a.job_id = $4) AND ($5::bigint IS NULL OR a.ordinal < $5)
         ORDER BY a.ordinal DESC LIMIT $6
         """,
         tenant,

@@ -134,7 +134,7 @@ class Drives:
             self._openings.set_adrift(drive.facts.id, epoch=drive.live.epoch, cancel=False)
         outcome = drive.done.result() if drive.done.done() else None
         if outcome is not None and outcome.status != "paused":
-            self._metrics.run_finished("chat", outcome.status)
+            self._metrics.run_finished(drive.facts.kind, outcome.status)
 
     async def _end_of(self, drive: Drive, turn: Coroutine[Any, Any, None]) -> None:
         try:

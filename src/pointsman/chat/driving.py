@@ -6,16 +6,16 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
 from pointsman.approvals.rows import Asking
-from pointsman.chat.facts import Outcome, RunFacts, Spent
+from pointsman.chat.facts import Outcome, RunFacts, Spent, together
 from pointsman.chat.journal import Entry, Journal, NewMessage, Status
 from pointsman.chat.pausing import Paused, Pausing, pause
-from pointsman.chat.schemas import ChatAnswer
+from pointsman.chat.schemas import ChatAnswer, TeamAnswer
 from pointsman.kit.db import Database
 from pointsman.kit.problems import InternalProblem, Problem, Unavailable
 from pointsman.kit.telemetry import Metrics
@@ -51,6 +51,18 @@ class TakenOver(Exception):  # noqa: N818 - it is no error of this process
     """Another replica owns the run now; nothing more may be written or said here."""
 
 
+class Dependents(Protocol):
+    """What members of a team do for its run."""
+
+    async def settle(self, run_id: str) -> dict[str, Spent]:
+        """End what they still do, and wait for it: what all of them have spent, by agent."""
+        ...
+
+    async def spent(self, run_id: str) -> dict[str, Spent]:
+        """What they have spent so far."""
+        ...
+
+
 class Drive:
     """The recorder of one run's turn, and its end."""
 
@@ -65,6 +77,7 @@ class Drive:
         state: TurnState,
         spent: Spent,
         position: int,
+        members: Dependents,
     ) -> None:
         """Take a run over from its opening or its rows; `position` is the number of message rows it has already."""
         self.facts = facts
@@ -78,6 +91,8 @@ class Drive:
         self.state = state
         self._spent = spent
         self._position = position
+        self._members = members
+        self._members_spent: dict[str, Spent] = {}
         self._model = facts.model
         self._asked: ModelCall | None = None
         self._asked_at = 0.0
@@ -158,12 +173,25 @@ class Drive:
             told.append((events.TOOL_COMPLETED, payload))
         await self._enter(messages=[ToolMessage((result,))], told=told)
 
+    async def relay(self, type_: str, payload: dict[str, Any]) -> None:
+        """Send what a member says now, store it soon."""
+        await self.ready()
+        # Members speak while another's step is being committed, whose events have lower ids and are sent after that.
+        async with self.live.step_lock:
+            self.live.emit(type_, payload)
+
+    async def relay_committed(self, told: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Commit what a member did, then send it."""
+        await self.ready()
+        await self._enter(told=told)
+
     async def complete(self, result: TurnResult) -> None:
         """The turn came to its answer."""
         answer = result.answer
         self._asked = None
         self._model = answer.message.model or self._model
         usages = self._count(answer.spent)
+        await self._settle()
         body = self._answer("completed", result.text, result.output)
         told = _said(answer.message, self.state.model_calls) + [(events.USAGE_RECORDED, usage.event()) for usage in usages]
         await self._end("completed", body, messages=[answer.message], usages=usages, told=[*told, (events.RUN_COMPLETED, _builtins(body))])
@@ -171,6 +199,7 @@ class Drive:
     async def fail(self, problem: Problem) -> None:
         """The turn cannot come to an answer; what was consumed is counted all the same."""
         usages = self._count(problem.spent if isinstance(problem, ModelProblem) else self._interrupted())
+        await self._settle()
         body = self._answer("failed", "".join(self._partial))
         described = problem.describe()
         told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
@@ -180,17 +209,24 @@ class Drive:
     async def cancel(self) -> None:
         """Somebody asked for it; a model call that was under way is counted by estimate, since its provider will not report it."""
         usages = self._count(self._interrupted())
+        await self._settle()
         body = self._answer("cancelled", "".join(self._partial))
         told = [(events.USAGE_RECORDED, usage.event()) for usage in usages]
         await self._end("cancelled", body, usages=usages, told=[*told, (events.RUN_CANCELLED, _builtins(body))])
 
-    async def pause(self, asking: tuple[Asking, ...], db: Database, ttl: timedelta) -> None:
-        """The turn waits for decisions: this process lets go of it. Raises CancelledError where somebody cancelled the run before."""
-        await asyncio.shield(asyncio.ensure_future(self._pause(asking, db, ttl)))
+    async def pause(self, asking: tuple[Asking, ...], db: Database, ttl: timedelta) -> bool:
+        """The turn waits for decisions: this process lets go of it. Raises CancelledError where somebody cancelled the run before.
+
+        False where nothing was asked, and what the turn waited for has gone on meanwhile.
+        """
+        if self.facts.team_id is not None:
+            self._members_spent = await self._members.spent(self.facts.id)
+        paused = await asyncio.shield(asyncio.ensure_future(self._pause(asking, db, ttl)))
         if self.cancel_requested:
             raise asyncio.CancelledError
+        return paused
 
-    async def _pause(self, asking: tuple[Asking, ...], db: Database, ttl: timedelta) -> None:
+    async def _pause(self, asking: tuple[Asking, ...], db: Database, ttl: timedelta) -> bool:
         live, said = self.live, self.state.last_text()
 
         def body(approvals: Sequence[dict[str, Any]]) -> bytes:
@@ -200,13 +236,21 @@ class Drive:
             while live.flushing is not None:
                 await asyncio.shield(live.flushing)
             self._pace.release(live)
-            pausing = Pausing(self.facts.id, live.epoch, asking, tuple(live.take_pending()), live.next_seq, body, ttl)
+            sent = live.take_pending()
+            pausing = Pausing(self.facts.id, live.epoch, asking, tuple(sent), live.next_seq, body, ttl)
             paused, answer = await _patiently(db, pausing)
+            if paused in {"cancelled", "moot"}:  # nothing was written
+                live.give_back(sent)
         if paused == "lost":
             raise TakenOver(self.facts.id)
         self.cancel_requested = self.cancel_requested or paused == "cancelled"
         if paused == "paused" and not self.done.done():
             self.done.set_result(Outcome("paused", answer))
+        return paused == "paused"
+
+    async def _settle(self) -> None:
+        if self.facts.team_id is not None:
+            self._members_spent = await self._members.settle(self.facts.id)
 
     def abandon(self) -> None:
         """Let readers go on from the database."""
@@ -240,7 +284,7 @@ class Drive:
                     run_id=facts.id,
                     call=self._spent.calls,
                     agent_id=facts.agent_id,
-                    session_id=facts.session_id,
+                    session_id=facts.billed_session,
                     user_id=facts.user_id,
                     key_id=facts.key_id,
                     tenant_id=facts.tenant_id,
@@ -260,7 +304,22 @@ class Drive:
     def _answer(self, status: Status, content: str, output: Any = None, approvals: tuple[dict[str, Any], ...] = ()) -> ChatAnswer:
         facts = self.facts
         assert status != "running"
-        return ChatAnswer(facts.id, facts.session_id, facts.agent_id, self._model, status, content, output, self._spent.read(), approvals)
+        if facts.team_id is None:
+            return ChatAnswer(
+                facts.id, facts.session_id, facts.agent_id, self._model, status, content, output, self._spent.read(), approvals
+            )
+        return TeamAnswer(
+            run_id=facts.id,
+            session_id=facts.session_id,
+            agent_id=facts.agent_id,
+            model=self._model,
+            status=status,
+            content=content,
+            output=output,
+            usage=together({facts.agent_id: self._spent, **self._members_spent}),
+            approvals=approvals,
+            team_id=facts.team_id,
+        )
 
     async def _end(
         self,

@@ -14,13 +14,17 @@ from pointsman.runs.events import Event, pack
 from pointsman.runs.live import BLOCK
 from pointsman.usage.ledger import NAMES, TYPES, UsageRow, columns, counting
 
-Opening = Literal["opened", "busy", "waiting", "foreign", "exists"]
+Opening = Literal["opened", "busy", "waiting", "foreign", "exists", "orphaned"]
 Status = Literal["running", "paused", "completed", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run to be opened, with its session, the user's message and its first event."""
+    """A run to be opened, with its session, the user's message and its first event.
+
+    `agent_id` is who speaks in the session, where that is not the subject. A run with a parent is opened only while that one is driven
+    under `parent_epoch`; its session belongs to the parent's.
+    """
 
     id: str
     tenant_id: str
@@ -35,6 +39,10 @@ class OpenRun:
     replica: str
     message: str
     started: Event
+    agent_id: str | None = None
+    parent_run_id: str | None = None
+    parent_epoch: int | None = None
+    parent_session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ _MODEL_STEP = failpoints.declare(
 )
 _TOOL_STEP = failpoints.declare("runs.tool_step", "The result of a tool is recorded.")
 _CUT_OFF = failpoints.declare("runs.cut_off", "After a take-over the model call amid which the former replica died is counted by estimate.")
+_RELAYING = failpoints.declare("runs.relay", "What a member of a team did is told in the stream of the team's run.")
 _RESERVING = failpoints.declare("runs.reserve", "Another block of event ids is reserved, for a long stream.")
 _CANCELLING = failpoints.declare("runs.cancel", "A run ends because somebody cancelled it.")
 _ENDING = failpoints.declare("runs.end", "A run ends with its answer or its problem: the last message, usage and event.")
@@ -82,7 +91,9 @@ def _failpoint_of(entry: Entry) -> failpoints.Failpoint:
         return _CANCELLING if entry.status == "cancelled" else _ENDING
     if entry.messages:
         return _TOOL_STEP if entry.messages[0].role == "tool" else _MODEL_STEP
-    return _CUT_OFF if entry.usages else _RESERVING
+    if entry.usages:
+        return _CUT_OFF
+    return _RESERVING if entry.reserve else _RELAYING
 
 
 class Journal:
@@ -120,21 +131,26 @@ class Journal:
 _OPEN = """
 WITH asked AS (
     SELECT * FROM unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::varchar[], $5::varchar[], $6::varchar[], $7::int[], $8::text[],
-                         $9::varchar[], $10::varchar[], $11::varchar[], $12::text[], $13::text[])
-    AS a (id, tenant_id, kind, subject, session_id, user_id, key_id, request, snapshot, verbosity, replica, message, event)
+                         $9::varchar[], $10::varchar[], $11::varchar[], $12::text[], $13::text[], $15::varchar[], $16::varchar[],
+                         $17::int[], $18::varchar[])
+    AS a (id, tenant_id, kind, subject, session_id, user_id, key_id, request, snapshot, verbosity, replica, message, event, agent_id,
+          parent_run_id, parent_epoch, parent_session_id)
 ), talk AS (
-    INSERT INTO sessions (tenant_id, id, user_id, agent_id)
-    SELECT DISTINCT ON (tenant_id, session_id) tenant_id, session_id, user_id, subject FROM asked ORDER BY tenant_id, session_id
+    INSERT INTO sessions (tenant_id, id, user_id, agent_id, parent_id)
+    SELECT DISTINCT ON (tenant_id, session_id) tenant_id, session_id, user_id, coalesce(agent_id, subject), parent_session_id
+    FROM asked ORDER BY tenant_id, session_id
     ON CONFLICT (tenant_id, id) DO UPDATE SET updated_at = clock_timestamp()
         WHERE sessions.user_id IS NOT DISTINCT FROM excluded.user_id
     RETURNING tenant_id, id, user_id
 ), opened AS (
     INSERT INTO runs (id, tenant_id, kind, subject, status, session_id, user_id, key_id, request, snapshot, stream_verbosity, replica,
-                      reserved_seq)
+                      reserved_seq, parent_run_id)
     SELECT a.id, a.tenant_id, a.kind, a.subject, 'running', a.session_id, a.user_id, a.key_id, a.request::json, a.snapshot, a.verbosity,
-           a.replica, $14
+           a.replica, $14, a.parent_run_id
     FROM asked a
     JOIN talk t ON t.tenant_id = a.tenant_id AND t.id = a.session_id AND t.user_id IS NOT DISTINCT FROM a.user_id
+    WHERE a.parent_run_id IS NULL
+       OR EXISTS (SELECT FROM runs p WHERE p.id = a.parent_run_id AND p.epoch = a.parent_epoch AND p.status = 'running')
     ON CONFLICT DO NOTHING
     RETURNING id
 ), said AS (
@@ -153,8 +169,11 @@ SELECT a.id,
        EXISTS (SELECT FROM runs r WHERE r.id = a.id) AS known,
        EXISTS (SELECT FROM sessions s WHERE s.tenant_id = a.tenant_id AND s.id = a.session_id
                                         AND s.user_id IS DISTINCT FROM a.user_id) AS foreign_session,
-       EXISTS (SELECT FROM runs r WHERE r.tenant_id = a.tenant_id AND r.session_id = a.session_id AND r.status = 'paused') AS waiting
-FROM unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::varchar[], $5::varchar[]) AS a (id, tenant_id, session_id, user_id, replica)
+       EXISTS (SELECT FROM runs r WHERE r.tenant_id = a.tenant_id AND r.session_id = a.session_id AND r.status = 'paused') AS waiting,
+       a.parent_run_id IS NOT NULL AND NOT EXISTS (
+           SELECT FROM runs p WHERE p.id = a.parent_run_id AND p.epoch = a.parent_epoch AND p.status = 'running') AS orphaned
+FROM unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::varchar[], $5::varchar[], $6::varchar[], $7::int[])
+    AS a (id, tenant_id, session_id, user_id, replica, parent_run_id, parent_epoch)
 """
 
 
@@ -175,6 +194,10 @@ async def _open(connection: Connection, runs: Sequence[OpenRun]) -> list[Opening
         [run.message for run in runs],
         [pack([run.started]) for run in runs],
         BLOCK,
+        [run.agent_id for run in runs],
+        [run.parent_run_id for run in runs],
+        [run.parent_epoch for run in runs],
+        [run.parent_session_id for run in runs],
     )
     opened = {row["id"] for row in rows}
     refused = [run for run in runs if run.id not in opened]
@@ -190,6 +213,8 @@ async def _why_not(connection: Connection, runs: Sequence[OpenRun]) -> dict[str,
         [run.session_id for run in runs],
         [run.user_id for run in runs],
         [run.replica for run in runs],
+        [run.parent_run_id for run in runs],
+        [run.parent_epoch for run in runs],
     )
     reasons: dict[str, Opening] = {}
     for row in rows:
@@ -197,6 +222,8 @@ async def _why_not(connection: Connection, runs: Sequence[OpenRun]) -> dict[str,
             reasons[row["id"]] = "opened"
         elif row["known"]:
             reasons[row["id"]] = "exists"
+        elif row["orphaned"]:
+            reasons[row["id"]] = "orphaned"
         else:
             reasons[row["id"]] = "foreign" if row["foreign_session"] else "waiting" if row["waiting"] else "busy"
     return reasons

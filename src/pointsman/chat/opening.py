@@ -6,10 +6,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pointsman.agents.resolve import ResolvedAgent, snapshot
+import msgspec
+
+from pointsman.agents.resolve import snapshot
 from pointsman.chat import planning
 from pointsman.chat.facts import RunFacts
-from pointsman.chat.journal import Journal, OpenRun
+from pointsman.chat.journal import Journal, Opening, OpenRun
 from pointsman.chat.planning import Prepared
 from pointsman.chat.schemas import ChatRequest
 from pointsman.kit.db import Database
@@ -39,23 +41,7 @@ class Openings:
 
         Raises SessionNotFound, SessionBusy and Unavailable.
         """
-        digest = await self._keep_snapshot(prepared.agent)
-        started = encode(facts.id, 1, events.RUN_STARTED, _started(facts, request))
-        run = OpenRun(
-            id=facts.id,
-            tenant_id=facts.tenant_id,
-            kind="chat",
-            subject=facts.agent_id,
-            session_id=facts.session_id,
-            user_id=facts.user_id,
-            key_id=facts.key_id,
-            request=planning.stored_request(request).decode(),
-            snapshot=digest,
-            verbosity=request.stream_verbosity,
-            replica=self._replica,
-            message=encode_json(prepared.message).decode(),
-            started=started,
-        )
+        run = await self._run(facts, request, prepared)
         try:
             opening = await self._journal.open(run, patience=_PATIENCE)
         except Unavailable as problem:
@@ -75,10 +61,13 @@ class Openings:
             )
         if opening != "opened":
             raise SessionBusy("Another turn of this session is running.", hint="Wait for it, or use another session.", retry_after=1)
-        live = LiveRun(facts.id, epoch=1, next_seq=1, reserved=BLOCK)
-        live.next_seq = 2
-        live.publish([started])
-        return live
+        return _live(run)
+
+    async def open_within(self, parent: LiveRun, facts: RunFacts, request: ChatRequest, prepared: Prepared) -> LiveRun | Opening:
+        """The same for the run of a team's member, which waits for the database like its parent: the run, else why there is none."""
+        run = await self._run(facts, request, prepared, parent)
+        opening = await self._journal.open(run, patience=float("inf"))
+        return _live(run) if opening == "opened" else opening
 
     def set_adrift(self, run_id: str, *, epoch: int, cancel: bool) -> None:
         """The process does not drive the run, whatever its row says; `cancel` where its caller was told that there is none."""
@@ -93,8 +82,29 @@ class Openings:
                 await queries.let_go(connection, run_id, adrift.epoch, cancel=adrift.cancel)
                 del self._adrift[run_id]
 
-    async def _keep_snapshot(self, agent: ResolvedAgent) -> str:
-        digest, data = snapshot(agent)
+    async def _run(self, facts: RunFacts, request: ChatRequest, prepared: Prepared, parent: LiveRun | None = None) -> OpenRun:
+        return OpenRun(
+            id=facts.id,
+            tenant_id=facts.tenant_id,
+            kind=facts.kind,
+            subject=facts.subject,
+            session_id=facts.session_id,
+            user_id=facts.user_id,
+            key_id=facts.key_id,
+            request=planning.stored_request(request).decode(),
+            snapshot=await self._keep_snapshot(prepared.team or prepared.agent),
+            verbosity=request.stream_verbosity,
+            replica=self._replica,
+            message=encode_json(prepared.message).decode(),
+            started=encode(facts.id, 1, events.RUN_STARTED, _started(facts, request)),
+            agent_id=facts.agent_id,
+            parent_run_id=facts.parent.run_id if facts.parent else None,
+            parent_epoch=parent.epoch if parent else None,
+            parent_session_id=facts.parent.session_id if facts.parent else None,
+        )
+
+    async def _keep_snapshot(self, subject: msgspec.Struct) -> str:
+        digest, data = snapshot(subject)
         # Retention removes a snapshot without runs that nobody has stored for a day.
         if self._snapshots.get(digest, 0.0) < time.monotonic():
             async with self._db.connection() as connection:
@@ -112,10 +122,19 @@ class _Adrift:
     cancel: bool
 
 
+def _live(run: OpenRun) -> LiveRun:
+    live = LiveRun(run.id, epoch=1, next_seq=1, reserved=BLOCK)
+    live.next_seq = 2
+    live.publish([run.started])
+    return live
+
+
 def _started(facts: RunFacts, request: ChatRequest) -> dict[str, Any]:
+    family = {"team_id": facts.team_id, "parent_run_id": facts.parent.run_id if facts.parent else None}
     return {
-        "kind": "chat",
+        "kind": facts.kind,
         "agent_id": facts.agent_id,
+        **{name: value for name, value in family.items() if value is not None},
         "session_id": facts.session_id,
         "user_id": facts.user_id,
         "model": facts.model,

@@ -8,13 +8,15 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from pointsman.approvals.deciding import told
+from pointsman.approvals.queries import list_of_children
 from pointsman.approvals.rows import Approval, Asking
 from pointsman.approvals.service import ask
 from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Database
 from pointsman.runs.events import APPROVAL_REQUESTED, Event, encode, pack
+from pointsman.runs.queries import hold_paused_children
 
-Paused = Literal["paused", "cancelled", "lost"]
+Paused = Literal["paused", "moot", "cancelled", "lost"]
 
 _PAUSING = failpoints.declare("runs.pause", "A run that waits for decisions is paused: its approvals, their events and its status.")
 
@@ -49,6 +51,7 @@ async def pause(db: Database, pausing: Pausing) -> tuple[Paused, bytes]:
 
 async def _pause(connection: Connection, pausing: Pausing) -> tuple[Paused, bytes]:
     await _PAUSING.reach("before")
+    waits = bool(pausing.asking) or await hold_paused_children(connection, pausing.run_id)
     run = await connection.fetchrow(_LOCK, pausing.run_id)
     if run is None or run["epoch"] != pausing.epoch:
         return "lost", b""
@@ -58,10 +61,13 @@ async def _pause(connection: Connection, pausing: Pausing) -> tuple[Paused, byte
         return "lost", b""
     if not done and run["cancel_requested"]:
         return "cancelled", b""
+    if not done and not waits:
+        return "moot", b""
     if not done:
         await connection.execute(_PAUSE, pausing.run_id)
     approvals = [(await ask(connection, asking, pausing.ttl)) for asking in pausing.asking]
-    body = pausing.body([told(approval) for approval in approvals])
+    theirs = await list_of_children(connection, pausing.run_id)
+    body = pausing.body([*map(told, approvals), *({**told(approval), "run_id": approval.run_id} for approval in theirs)])
     if not done:
         await _store(connection, pausing, approvals, body)
     await _PAUSING.reach("in")

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from pointsman.llm.options import ModelSettings
 from pointsman.llm.port import AssistantMessage, File, Message, Reasoning, Text, UserMessage
 from pointsman.prompts.template import render
 from pointsman.sessions import memory, queries
+from pointsman.teams.resolve import ResolvedTeam
 from pointsman.tools.builtin import MEMORY
 from pointsman.turns.plan import TurnPlan
 from pointsman.web.validation import invalid_request
@@ -46,6 +47,8 @@ class Prepared:
     prompt: str
     message: UserMessage
     stream: bool
+    variables: dict[str, Any]
+    team: ResolvedTeam | None = None  # which the agent leads
 
 
 async def prepare(request: ChatRequest, agent: ResolvedAgent, models: Models, egress: Egress) -> Prepared:
@@ -56,9 +59,24 @@ async def prepare(request: ChatRequest, agent: ResolvedAgent, models: Models, eg
     for name in names:
         models.require_configured(name)
         await models.check_settings(name, settings, reasoning=agent.config.enable_reasoning)
-    prompt = _render(agent, request.variables or {})
+    prompt = _render((agent,), request.variables or {})
     files = await _files(request.attachments, names, models, egress)
-    return Prepared(agent, names, settings, prompt, UserMessage((Text(request.message), *files)), request.stream)
+    message = UserMessage((Text(request.message), *files))
+    return Prepared(agent, names, settings, prompt, message, request.stream, request.variables or {})
+
+
+async def prepare_team(request: ChatRequest, team: ResolvedTeam, models: Models, egress: Egress) -> Prepared:
+    """The same for the leader of a team, and whether the prompts of all its members can be filled.
+
+    What else may be wrong with a member is found when it is given a task, and told to the leader.
+    """
+    _render((team.leader, *(delegate.agent for delegate in team.delegates)), request.variables or {})
+    return led(await prepare(request, team.leader, models, egress), team)
+
+
+def led(prepared: Prepared, team: ResolvedTeam) -> Prepared:
+    """The leader's turn, with the team's members to give work to."""
+    return replace(prepared, prompt=f"{prepared.prompt}\n\n{team.briefing}", team=team)
 
 
 def reprepare(request: dict[str, Any], agent: ResolvedAgent, message: UserMessage) -> Prepared:
@@ -71,6 +89,7 @@ def reprepare(request: dict[str, Any], agent: ResolvedAgent, message: UserMessag
         prompt=render(agent.template, request.get("variables", {})).text,
         message=message,
         stream=request.get("stream", False),
+        variables=request.get("variables", {}),
     )
 
 
@@ -89,15 +108,23 @@ def has_past(agent: ResolvedAgent, *, user_id: str | None, new_session: bool) ->
 
 
 async def read_past(
-    connection: Connection, agent: ResolvedAgent, *, tenant: str, session_id: str, user_id: str | None, run_id: str, new_session: bool
+    connection: Connection,
+    agent: ResolvedAgent,
+    *,
+    tenant: str,
+    subject: str,
+    session_id: str,
+    user_id: str | None,
+    run_id: str,
+    new_session: bool,
 ) -> Past:
-    """Read it; its cost does not grow with the session."""
+    """Read it, as the subject of the run, an agent or a team, has heard it; its cost does not grow with the session."""
     config = agent.config
     history: tuple[Message, ...] = ()
     answers = 0
     if config.enable_history and config.num_history_runs and not new_session:
         rows = await queries.list_history(connection, tenant=tenant, session_id=session_id, run_id=run_id, runs=config.num_history_runs)
-        history = _history([(row["subject"], row["position"], row["content"]) for row in rows], agent.agent_id)
+        history = _history([(row["subject"], row["position"], row["content"]) for row in rows], subject)
     if config.script is not None and not new_session:
         answers = await queries.count_answers(connection, tenant=tenant, session_id=session_id, run_id=run_id)
     memories: list[memory.Remembered] = []
@@ -122,6 +149,7 @@ def plan_turn(prepared: Prepared, past: Past, *, reasons: bool, max_steps: int) 
         script=config.script,
         played=past.answers,
         max_steps=max_steps,
+        untimed=frozenset(delegate.tool for delegate in prepared.team.delegates) if prepared.team else frozenset(),
         stream=prepared.stream,
     )
 
@@ -144,6 +172,7 @@ def rules_of(agent: ResolvedAgent) -> Rules:
 def stored_request(request: ChatRequest) -> bytes:
     """The request as the run keeps it; the message and the attachments' bytes are in the run's first message."""
     fields: dict[str, Any] = msgspec.to_builtins(request)
+    fields.pop("wait", None)
     for attachment in fields.get("attachments", ()):
         attachment.pop("data", None)
     return msgspec.json.encode(fields)
@@ -168,18 +197,23 @@ class _SettingsHolder(pydantic.BaseModel):
     model_settings: ModelSettings
 
 
-def _render(agent: ResolvedAgent, variables: dict[str, Any]) -> str:
-    rendered = render(agent.template, variables)
-    if rendered.missing:
-        unused = f" No placeholder is called {', '.join(rendered.unused)}." if rendered.unused else ""
+def _render(agents: Sequence[ResolvedAgent], variables: dict[str, Any]) -> str:
+    """The first one's prompt, where the prompts of all can be filled. Raises VariablesMissing."""
+    rendered = [render(agent.template, variables) for agent in agents]
+    lacking = {agent.prompt_id: one.missing for agent, one in zip(agents, rendered, strict=True) if one.missing}
+    if lacking:
+        missing = list(dict.fromkeys(name for names in lacking.values() for name in names))
+        nowhere = [name for name in rendered[0].unused if all(name in one.unused for one in rendered)]
+        unused = f" No placeholder is called {', '.join(nowhere)}." if nowhere else ""
+        needs = "; ".join(f"the prompt {prompt} needs a value for: {', '.join(names)}" for prompt, names in lacking.items())
         raise VariablesMissing(
-            f"The prompt {agent.prompt_id} needs a value for: {', '.join(rendered.missing)}.",
+            f"{needs[0].upper()}{needs[1:]}.",
             hint=f"Send them in `variables`.{unused}",
-            errors=tuple(FieldError(f"/variables/{name}", "This placeholder of the prompt has no value.") for name in rendered.missing),
-            missing=rendered.missing,
-            unused=rendered.unused,
+            errors=tuple(FieldError(f"/variables/{name}", "This placeholder of the prompt has no value.") for name in missing),
+            missing=missing,
+            unused=nowhere,
         )
-    return rendered.text
+    return rendered[0].text
 
 
 async def _files(attachments: Sequence[Attachment], names: Sequence[str], models: Models, egress: Egress) -> list[File]:
@@ -213,8 +247,8 @@ def _bad(index: int, message: str) -> AttachmentInvalid:
     return AttachmentInvalid(message, errors=(FieldError(f"/attachments/{index}", message),))
 
 
-def _history(rows: Sequence[tuple[str, int, str]], agent_id: str) -> tuple[Message, ...]:
-    """Earlier turns as the model is shown them: another agent's tools are not this one's, and rejected answers are nobody's."""
+def _history(rows: Sequence[tuple[str, int, str]], own: str) -> tuple[Message, ...]:
+    """Earlier turns as the model is shown them: another subject's tools are not its own, and rejected answers are nobody's."""
     kept: list[tuple[str, Message]] = []
     for subject, position, content in rows:
         message = decode_message(content)
@@ -223,7 +257,7 @@ def _history(rows: Sequence[tuple[str, int, str]], agent_id: str) -> tuple[Messa
             kept.pop()
         else:
             kept.append((subject, message))
-    shown = (message if subject == agent_id else _spoken(message) for subject, message in kept)
+    shown = (message if subject == own else _spoken(message) for subject, message in kept)
     return tuple(message for message in shown if message is not None)
 
 

@@ -43,6 +43,17 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     metadata: dict[str, Any] | None = None
 
 
+class TeamRunRequest(ChatRequest, frozen=True):
+    """One turn of a team: its leader hears the message, the members what the leader gives them.
+
+    With `background` the answer is 202 at once, which is what a supervising team does unless it is told to `wait`. `model` and
+    `model_settings` are the leader's alone, `variables` are every prompt's.
+    """
+
+    background: bool = False
+    wait: bool = False
+
+
 class AttachmentBody(Body):
     """The twin of `Attachment`."""
 
@@ -66,6 +77,13 @@ class ChatBody(Body):
     metadata: dict[str, Any] | None = None
 
 
+class TeamRunBody(ChatBody):
+    """The twin of `TeamRunRequest`."""
+
+    background: bool = False
+    wait: bool = False
+
+
 class UsageRead(msgspec.Struct, frozen=True):
     """Tokens and cost in US dollars of all model calls of the run; cost is null where a price is unknown."""
 
@@ -74,6 +92,12 @@ class UsageRead(msgspec.Struct, frozen=True):
     total_tokens: int
     is_estimated: bool
     cost: float | None
+
+
+class TeamUsage(UsageRead, frozen=True):
+    """The same for a team's run, with the part of each agent; the leader's is among them."""
+
+    members: dict[str, UsageRead]
 
 
 class ChatAnswer(msgspec.Struct, frozen=True):
@@ -88,3 +112,19 @@ class ChatAnswer(msgspec.Struct, frozen=True):
     output: Any
     usage: UsageRead
     approvals: tuple[Any, ...] = ()
+
+
+class TeamAnswer(ChatAnswer, frozen=True, kw_only=True):
+    """How a team's turn ended; `agent_id` is its leader."""
+
+    team_id: str
+    usage: TeamUsage
+
+
+class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run that has begun, to be followed at `events`; `supervisor_run_id` where the team is a supervising one."""
+
+    run_id: str
+    status: Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
+    events: str
+    supervisor_run_id: str | None = None

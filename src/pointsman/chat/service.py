@@ -12,9 +12,12 @@ from pointsman.chat.drives import Drives
 from pointsman.chat.driving import Drive
 from pointsman.chat.facts import Outcome, RunFacts, Spent, facts_of
 from pointsman.chat.journal import Journal
+from pointsman.chat.members import Members
 from pointsman.chat.opening import Openings
+from pointsman.chat.paying import payer_of
+from pointsman.chat.planning import Prepared
 from pointsman.chat.schemas import ChatRequest
-from pointsman.chat.turning import Turns, payer_of
+from pointsman.chat.turning import Turns
 from pointsman.chat.waiting import outcome_of
 from pointsman.kit.db import Database, Record
 from pointsman.kit.egress import Egress
@@ -27,6 +30,8 @@ from pointsman.runs.live import BLOCK, LiveRun, LiveRuns
 from pointsman.runs.pace import Pace
 from pointsman.runs.replay import Replay
 from pointsman.settings import LimitSettings, RunSettings
+from pointsman.teams.crew import Crew
+from pointsman.teams.resolve import resolve
 from pointsman.turns.plan import TurnState
 
 
@@ -60,7 +65,8 @@ class ChatService:
         self._replay = replay
         self._metrics = metrics
         self._openings = Openings(db, journal, replica)
-        self._turns = Turns(db, models, budgets, settings, approval_ttl)
+        self._members = Members(db=db, models=models, budgets=budgets, egress=egress, openings=self._openings, replay=replay)
+        self._turns = Turns(db, models, budgets, self._members, self._begin, settings, approval_ttl)
         self._drives = Drives(
             db=db,
             live=live,
@@ -86,13 +92,24 @@ class ChatService:
             key_id=principal.key_id,
             model=prepared.models[0],
         )
-        await self._budgets.admit(payer_of(facts), prepared.models)
-        live = await self._openings.open(facts, request, prepared)
-        if live is None:
-            return await self.find_facts(facts.id) or facts
-        drive = self._drive(facts, live, TurnState([prepared.message]), position=1)
-        self._drives.spawn(drive, self._turns.take(drive, prepared, new_session=request.session_id is None))
-        return facts
+        return await self._open(facts, request, prepared)
+
+    async def start_team(self, principal: Principal, crew: Crew, request: ChatRequest, run_id: str | None = None) -> RunFacts:
+        """The same for a coordinating team: its leader's turn, in which members are tools."""
+        self._drives.require_room(principal.tenant_key)
+        team = await resolve(crew, self._catalogue)
+        prepared = await planning.prepare_team(request, team, self._models, self._egress)
+        facts = RunFacts(
+            id=run_id or new_id("run"),
+            tenant_id=principal.tenant_key,
+            agent_id=team.leader.agent_id,
+            session_id=request.session_id or new_id("ses"),
+            user_id=request.user_id,
+            key_id=principal.key_id,
+            model=prepared.models[0],
+            team_id=team.team_id,
+        )
+        return await self._open(facts, request, prepared)
 
     async def wait(self, run_id: str) -> Outcome:
         """How a run ended, or what it is paused with, whichever replica drives it."""
@@ -129,5 +146,28 @@ class ChatService:
         """Let runs finish; those that do not in time are left for another replica, at once and from their last recorded step."""
         await self._drives.drain(patience)
 
+    async def _open(self, facts: RunFacts, request: ChatRequest, prepared: Prepared) -> RunFacts:
+        await self._budgets.admit(payer_of(facts), prepared.models)
+        live = await self._openings.open(facts, request, prepared)
+        if live is None:
+            return await self.find_facts(facts.id) or facts
+        self._begin(facts, live, prepared, new_session=request.session_id is None)
+        return facts
+
+    def _begin(self, facts: RunFacts, live: LiveRun, prepared: Prepared, *, new_session: bool = False) -> None:
+        """Drive a run that was opened here. Members' runs are not asked for room: their team's run, which has it, waits for them."""
+        drive = self._drive(facts, live, TurnState([prepared.message]), position=1)
+        self._drives.spawn(drive, self._turns.take(drive, prepared, new_session=new_session))
+
     def _drive(self, facts: RunFacts, live: LiveRun, state: TurnState, *, position: int) -> Drive:
-        return Drive(facts, live, self._pace, self._journal, self._metrics, state=state, spent=Spent(), position=position)
+        return Drive(
+            facts,
+            live,
+            self._pace,
+            self._journal,
+            self._metrics,
+            state=state,
+            spent=Spent(),
+            position=position,
+            members=self._members,
+        )

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TypeVar
 
 import msgspec
 
-from pointsman.agents.resolve import ResolvedAgent
+from pointsman.approvals.rows import Approval
 from pointsman.budgets.metering import Budgets
-from pointsman.budgets.rows import Payer
 from pointsman.chat import planning
+from pointsman.chat.delegating import Delegations, Telling
 from pointsman.chat.driving import Drive
-from pointsman.chat.facts import RunFacts
+from pointsman.chat.members import Begin, Members
+from pointsman.chat.patience import patiently
+from pointsman.chat.paying import payer_of
 from pointsman.chat.planning import Prepared
 from pointsman.chat.redriving import read_recorded
 from pointsman.kit.db import Connection, Database, Record
-from pointsman.kit.problems import Problem, Unavailable
+from pointsman.kit.problems import Problem
 from pointsman.llm.models import Models
 from pointsman.runs.errors import RunInterrupted
 from pointsman.sessions import memory
@@ -28,26 +29,35 @@ from pointsman.tools.permitted import Asked, Asker, Permitted
 from pointsman.turns.loop import TurnPaused, run_turn
 from pointsman.turns.ports import Toolbox
 
-T = TypeVar("T")
 
-_AWAY_PAUSE = 0.2
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is known of a run that goes on: what it has asked people for and what they decided, and how far its members' work is told."""
+
+    asked_for: Asked = field(default_factory=dict[tuple[int, str], Approval])
+    telling: Telling = field(default_factory=Telling)
+
+
+_NOTHING = Before()
 
 
 class Turns:
     """Takes the turns of the runs that this process drives."""
 
-    def __init__(self, db: Database, models: Models, budgets: Budgets, settings: RunSettings, approval_ttl: timedelta) -> None:
+    def __init__(
+        self, db: Database, models: Models, budgets: Budgets, members: Members, begin: Begin, settings: RunSettings, approval_ttl: timedelta
+    ) -> None:
+        """Make one; `begin` drives the run of a member that was opened here."""
         self._db = db
         self._models = models
         self._budgets = budgets
+        self._members = members
+        self._begin = begin
         self._settings = settings
         self._approval_ttl = approval_ttl
 
-    async def take(self, drive: Drive, prepared: Prepared, *, new_session: bool, asked_for: Asked | None = None) -> None:
-        """The turn, from wherever its recorded steps stand to its end, or to where it has to wait. Raises the Problem it fails with.
-
-        `asked_for` is what the run has asked people for before, and what they decided.
-        """
+    async def take(self, drive: Drive, prepared: Prepared, *, new_session: bool, before: Before = _NOTHING) -> None:
+        """The turn, from wherever its recorded steps stand to its end, or to where it has to wait. Raises the Problem it fails with."""
         facts = drive.facts
 
         async def read(connection: Connection) -> planning.Past:
@@ -55,6 +65,7 @@ class Turns:
                 connection,
                 prepared.agent,
                 tenant=facts.tenant_id,
+                subject=facts.subject,
                 session_id=facts.session_id,
                 user_id=facts.user_id,
                 run_id=facts.id,
@@ -62,21 +73,23 @@ class Turns:
             )
 
         known = planning.has_past(prepared.agent, user_id=facts.user_id, new_session=new_session)
-        past = await self._patiently(read) if known else planning.Past()
-        plan = planning.plan_turn(
-            prepared, past, reasons=await self._models.reasoning(prepared.models[0]), max_steps=self._settings.max_steps
-        )
+        past = await patiently(self._db, read) if known else planning.Past()
+        reasons = await self._models.reasoning(prepared.models[0])
+        plan = planning.plan_turn(prepared, past, reasons=reasons, max_steps=self._settings.max_steps)
         models = self._budgets.around(self._models, payer_of(facts), facts.id, epoch=drive.live.epoch)
-        result = await run_turn(plan, drive.state, models, self._tools(drive, prepared.agent, asked_for or {}), drive)
-        if isinstance(result, TurnPaused):
-            await drive.pause(result.asking, self._db, self._approval_ttl)
-        else:
-            await drive.complete(result)
+        tools = self._tools(drive, prepared, before)
+        while isinstance(result := await run_turn(plan, drive.state, models, tools, drive), TurnPaused):
+            if await drive.pause(result.asking, self._db, self._approval_ttl):
+                return
+        await drive.complete(result)
 
     async def go_on(self, drive: Drive, row: Record) -> None:
         """Rebuild the turn from its rows and go on."""
-        recorded = await self._patiently(lambda connection: read_recorded(connection, row))
+        recorded = await patiently(self._db, lambda connection: read_recorded(connection, row))
         prepared = planning.reprepare(msgspec.json.decode(row["request"]), recorded.agent, recorded.asked)
+        if recorded.team is not None:
+            prepared = planning.led(prepared, recorded.team)
+            drive.facts = replace(drive.facts, agent_id=recorded.team.leader.agent_id)
         drive.cancel_requested = bool(row["cancel_requested"])
         end_instead: Problem | asyncio.CancelledError | None = None
         if drive.cancel_requested:
@@ -87,31 +100,20 @@ class Turns:
         asked = row["epoch"] > 1 and not paused and not await self._budgets.was_never_asked(payer_of(drive.facts), row["id"])
         interrupted = recorded.interrupted if asked else None
         drive.resume(recorded.messages, recorded.spent, prepared.models[0], paused=paused, interrupted=interrupted, end_instead=end_instead)
-        await self.take(drive, prepared, new_session=False, asked_for=recorded.asked_for)
+        before = Before(recorded.asked_for, Telling(recorded.told, void=not paused))
+        await self.take(drive, prepared, new_session=False, before=before)
 
-    async def _patiently(self, read: Callable[[Connection], Awaitable[T]]) -> T:
-        """Read what an open run needs: while the database is away it waits, as its writes do."""
-        while True:
-            try:
-                async with self._db.connection() as connection:
-                    return await read(connection)
-            except Unavailable:
-                await asyncio.sleep(_AWAY_PAUSE)
-
-    def _tools(self, drive: Drive, agent: ResolvedAgent, asked_for: Asked) -> Toolbox:
-        facts = drive.facts
+    def _tools(self, drive: Drive, prepared: Prepared, before: Before) -> Toolbox:
+        facts, agent = drive.facts, prepared.agent
         names, timezone = planning.tool_names(agent, facts.user_id)
         book = None
         if facts.user_id is not None:
             book = memory.MemoryBook(self._db, memory.Scope(facts.tenant_id, facts.user_id, facts.agent_id), facts.id)
-        builtins = Builtins(names, timezone=timezone, book=book)
+        tools: Toolbox = Builtins(names, timezone=timezone, book=book)
+        if prepared.team is not None:
+            tools = Delegations(tools, self._members, self._begin, drive, prepared, prepared.team, before.telling)
         rules = planning.rules_of(agent)
         if rules.are_empty:
-            return builtins
+            return tools
         asker = Asker(facts.tenant_id, facts.user_id, facts.key_id, facts.id, facts.agent_id)
-        return Permitted(builtins, rules, asker, lambda: drive.state.model_calls, asked_for)
-
-
-def payer_of(facts: RunFacts) -> Payer:
-    """Whose budgets the run's model calls count against."""
-    return Payer(facts.tenant_id, facts.agent_id, facts.user_id, facts.key_id)
+        return Permitted(tools, rules, asker, lambda: drive.state.model_calls, before.asked_for)

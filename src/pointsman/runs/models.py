@@ -13,7 +13,7 @@ from pointsman.kit.orm import Base
 
 
 class Run(Base):
-    """One accepted piece of work.
+    """One accepted piece of work. `parent_run_id` is that of the team whose leader gave it to a member.
 
     `ordinal` orders runs. `epoch` counts its owners: it is raised by each take-over and is in every write, so that whoever was presumed
     dead commits nothing. Event ids up to `reserved_seq` may have left the process that drives the run.
@@ -37,6 +37,7 @@ class Run(Base):
         # Ended runs in the order in which they expire, and the runs of a snapshot.
         Index("ix_runs_completed_at_ordinal", "completed_at", "ordinal", postgresql_where=text("completed_at IS NOT NULL")),
         Index("ix_runs_snapshot", "snapshot"),
+        Index("ix_runs_parent", "parent_run_id", postgresql_where=text("parent_run_id IS NOT NULL")),
         Index("ix_runs_live", "replica", postgresql_where=text("status = 'running'")),
     )
 
@@ -47,6 +48,7 @@ class Run(Base):
     subject: Mapped[str] = mapped_column(String(255))
     status: Mapped[str] = mapped_column(String(20))
     session_id: Mapped[str] = mapped_column(String(255))
+    parent_run_id: Mapped[str | None] = mapped_column(String(64))
     user_id: Mapped[str | None] = mapped_column(String(255))
     key_id: Mapped[int | None] = mapped_column(Integer)
     request: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -15,7 +15,8 @@ RESUMED = "resumed"  # the topic of runs that anybody may take over now
 _RUN = """
 SELECT id, ordinal, tenant_id, kind, subject, status, session_id, user_id, key_id, request::text AS request, snapshot, stream_verbosity,
        replica, epoch, reserved_seq, resumptions, resumed_epoch, cancel_requested, result::text AS result, error::text AS error,
-       created_at, completed_at
+       created_at, completed_at, parent_run_id,
+       (SELECT p.session_id FROM runs p WHERE p.id = runs.parent_run_id) AS parent_session_id
 FROM runs
 """
 
@@ -35,13 +36,15 @@ async def list_runs(
     subject: str | None,
     session_id: str | None,
     user_id: str | None,
+    parent_run_id: str | None,
 ) -> list[Record]:
-    """Newest first."""
+    """Newest first; those that members of a team did for it only where their parent is asked for."""
     return await connection.fetch(
         _RUN
         + """
         WHERE ($1::varchar IS NULL OR tenant_id = $1) AND ($2::bigint IS NULL OR ordinal < $2) AND ($3::varchar IS NULL OR status = $3)
           AND ($4::varchar IS NULL OR subject = $4) AND ($5::varchar IS NULL OR session_id = $5) AND ($6::varchar IS NULL OR user_id = $6)
+          AND parent_run_id IS NOT DISTINCT FROM $8
         ORDER BY ordinal DESC LIMIT $7
         """,
         tenant,
@@ -51,7 +54,22 @@ async def list_runs(
         session_id,
         user_id,
         limit,
+        parent_run_id,
     )
+
+
+async def list_live_children(connection: Connection, run_id: str) -> list[str]:
+    """Runs of members that have not ended yet."""
+    rows = await connection.fetch(
+        "SELECT id FROM runs WHERE parent_run_id = $1 AND status IN ('pending', 'running', 'paused') ORDER BY id", run_id
+    )
+    return [row["id"] for row in rows]
+
+
+async def hold_paused_children(connection: Connection, run_id: str) -> bool:
+    """Whether a member's run is paused; then none of them goes on before the transaction ends. To be called before the run is locked."""
+    held = await connection.fetch("SELECT id FROM runs WHERE parent_run_id = $1 AND status = 'paused' ORDER BY id FOR SHARE", run_id)
+    return bool(held)
 
 
 async def list_events(connection: Connection, run_id: str, after: int, rows: int = 200) -> list[Event]:
@@ -76,7 +94,22 @@ async def resume_paused(connection: Connection, run_id: str) -> bool:
     resumed = await connection.fetchval(f"UPDATE runs SET {_GOES_ON} WHERE id = $1 AND status = 'paused' RETURNING true", run_id)
     if resumed:
         await connection.execute("SELECT pg_notify('pointsman', $1)", f"{RESUMED}:{run_id}")
+        await _wake_parent(connection, run_id)
     return bool(resumed)
+
+
+async def _wake_parent(connection: Connection, run_id: str) -> None:
+    """A team's run that is paused because this member's is, and asks for nothing itself, goes on with it."""
+    woken = await connection.fetchval(
+        f"""
+        UPDATE runs SET {_GOES_ON} WHERE id = (SELECT parent_run_id FROM runs WHERE id = $1) AND status = 'paused'
+           AND NOT EXISTS (SELECT FROM approvals a WHERE a.run_id = runs.id AND a.job_id IS NULL AND a.status = 'pending')
+        RETURNING id
+        """,
+        run_id,
+    )
+    if woken is not None:
+        await connection.execute("SELECT pg_notify('pointsman', $1)", f"{RESUMED}:{woken}")
 
 
 async def request_cancel(connection: Connection, run_id: str) -> bool:
@@ -90,6 +123,7 @@ async def _cancel_paused(connection: Connection, run_id: str) -> bool:
     )
     if asked:
         await connection.execute("SELECT pg_notify('pointsman', $1)", f"{RESUMED}:{run_id}")
+        await _wake_parent(connection, run_id)
     return bool(asked)
 
 
@@ -125,7 +159,8 @@ async def take_over(connection: Connection, *, replica: str, dead_after: float, 
             ORDER BY r.ordinal LIMIT $3 FOR UPDATE OF r SKIP LOCKED
         )
         RETURNING id, tenant_id, kind, subject, session_id, user_id, key_id, request::text AS request, snapshot, stream_verbosity, epoch,
-                  reserved_seq, resumptions, resumed_epoch, cancel_requested
+                  reserved_seq, resumptions, resumed_epoch, cancel_requested, parent_run_id,
+                  (SELECT p.session_id FROM runs p WHERE p.id = runs.parent_run_id) AS parent_session_id
         """,
         replica,
         dead_after,

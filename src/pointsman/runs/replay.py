@@ -36,13 +36,14 @@ class Replay:
         """
         self._followers += 1
         try:
-            async with aclosing(self._follow(run_id, after, through_pauses=through_pauses)) as batches:
+            async with aclosing(self.read_on(run_id, after, through_pauses=through_pauses)) as batches:
                 async for batch in batches:
                     yield batch
         finally:
             self._followers -= 1
 
-    async def _follow(self, run_id: str, after: int, *, through_pauses: bool) -> AsyncGenerator[list[Event]]:
+    async def read_on(self, run_id: str, after: int, *, through_pauses: bool) -> AsyncGenerator[list[Event]]:
+        """The same for a reader of our own, which is no stream of a client's."""
         pause = _SOONEST
         while True:
             live = self._live.find(run_id)

@@ -26,6 +26,7 @@ router = APIRouter(tags=["runs"])
 
 Runs = Annotated[RunService, Depends(provided(RunService))]
 Filter = Annotated[str | None, Query(max_length=255)]
+OfParent = Annotated[str | None, Query(max_length=255, description="Only what members did for this run of a team.")]
 _SEQ = {"type": "integer", "minimum": 0, "maximum": LAST_SEQ}
 _VERBOSITIES = ("full", "events", "result")
 
@@ -38,11 +39,21 @@ async def list_runs(
     subject: Filter = None,
     session_id: Filter = None,
     user_id: Filter = None,
+    parent_run_id: OfParent = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[RunRead]:
-    """List runs, newest first."""
-    return await runs.list_runs(caller, status=status, subject=subject, session_id=session_id, user_id=user_id, limit=limit, cursor=cursor)
+    """List runs, newest first; what members did for a team's run only where that is asked for by `parent_run_id`."""
+    return await runs.list_runs(
+        caller,
+        status=status,
+        subject=subject,
+        session_id=session_id,
+        user_id=user_id,
+        parent_run_id=parent_run_id,
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 @router.get("/v2/runs/{run_id}")

@@ -33,6 +33,12 @@ class RunSupervisor(Read):
     jobs: list[str]
 
 
+class TeamRunUsage(RunUsage):
+    """The same for a team's run, with the part of each agent, the leader's among them."""
+
+    members: dict[str, RunUsage]
+
+
 class RunRead(Read):
     """A run."""
 
@@ -42,6 +48,7 @@ class RunRead(Read):
     status: RunStatus
     tenant_id: str | None
     session_id: str
+    parent_run_id: str | None
     user_id: str | None
     key_id: int | None
     created_at: Moment
@@ -50,7 +57,7 @@ class RunRead(Read):
     model: str | None
     content: str | None
     output: Any = None
-    usage: RunUsage | None
+    usage: TeamRunUsage | RunUsage | None
     error: dict[str, Any] | None
     supervisor: RunSupervisor | None = None
 

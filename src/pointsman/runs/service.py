@@ -15,7 +15,7 @@ from pointsman.runs.errors import RunEnded, RunEventsExpired, RunIsPaused, RunIs
 from pointsman.runs.ports import SupervisedRuns
 from pointsman.runs.replay import Replay
 from pointsman.runs.replicas import Rescue
-from pointsman.runs.schemas import RunDecision, RunRead, RunStatus, RunSupervisor, RunUsage
+from pointsman.runs.schemas import RunDecision, RunRead, RunStatus, RunSupervisor, RunUsage, TeamRunUsage
 from pointsman.web.paging import Page, decode_cursor, page_of
 
 _CANCEL_PATIENCE = 5.0
@@ -42,6 +42,7 @@ class RunService:
         subject: str | None,
         session_id: str | None,
         user_id: str | None,
+        parent_run_id: str | None,
         limit: int,
         cursor: str | None,
     ) -> Page[RunRead]:
@@ -57,6 +58,7 @@ class RunService:
                 subject=subject,
                 session_id=session_id,
                 user_id=user_id,
+                parent_run_id=parent_run_id,
             )
             stories = await self._describe(connection, rows[:limit])
         return page_of(rows, limit, lambda row: _read(row, stories.get(row["id"])), lambda row: (row["ordinal"],))
@@ -145,6 +147,7 @@ def _read(row: Record, story: Mapping[str, Any] | None) -> RunRead:
         status=row["status"],
         tenant_id=row["tenant_id"] or None,
         session_id=row["session_id"],
+        parent_run_id=row["parent_run_id"],
         user_id=row["user_id"],
         key_id=row["key_id"],
         created_at=row["created_at"],
@@ -153,7 +156,11 @@ def _read(row: Record, story: Mapping[str, Any] | None) -> RunRead:
         model=result.get("model"),
         content=result.get("content"),
         output=result.get("output"),
-        usage=RunUsage(**result["usage"]) if result else None,
+        usage=_usage(result["usage"]) if result else None,
         error=queries.parse(row["error"]),
         supervisor=None if story is None else RunSupervisor(**story),
     )
+
+
+def _usage(usage: dict[str, Any]) -> RunUsage | TeamRunUsage:
+    return TeamRunUsage(**usage) if "members" in usage else RunUsage(**usage)

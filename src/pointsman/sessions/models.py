@@ -13,18 +13,23 @@ from pointsman.kit.orm import Base, Timestamps
 
 
 class Session(Timestamps, Base):
-    """A conversation. The same visible id in two tenants is two sessions."""
+    """A conversation. The same visible id in two tenants is two sessions.
+
+    A member of a team has one of its own for each of the team's, whose id is `parent_id`.
+    """
 
     __tablename__ = "sessions"
     __table_args__ = (
         Index("ix_sessions_tenant_id_created_at", "tenant_id", "created_at", "id"),
         Index("ix_sessions_user", "tenant_id", "user_id", "id"),
+        Index("ix_sessions_parent", "tenant_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
     )
 
     tenant_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     user_id: Mapped[str | None] = mapped_column(String(255))
     agent_id: Mapped[str | None] = mapped_column(String(255))
+    parent_id: Mapped[str | None] = mapped_column(String(255))
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'::jsonb"))
 
 

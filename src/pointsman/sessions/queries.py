@@ -59,13 +59,13 @@ async def list_sessions(
     before: tuple[dt.datetime, str, str] | None,
     limit: int,
 ) -> list[Record]:
-    """Newest first."""
+    """Newest first, without those that members of teams have for themselves."""
     at, owner, last = before or (None, None, None)
     return await connection.fetch(
         """
         SELECT tenant_id, id, user_id, agent_id, created_at, updated_at FROM sessions
         WHERE ($1::varchar IS NULL OR tenant_id = $1) AND ($2::varchar IS NULL OR user_id = $2) AND ($3::varchar IS NULL OR agent_id = $3)
-          AND ($4::timestamptz IS NULL OR (created_at, tenant_id, id) < ($4, $5::varchar, $6::varchar))
+          AND ($4::timestamptz IS NULL OR (created_at, tenant_id, id) < ($4, $5::varchar, $6::varchar)) AND parent_id IS NULL
         ORDER BY created_at DESC, tenant_id DESC, id DESC LIMIT $7
         """,
         tenant,
@@ -118,9 +118,10 @@ async def lock_live_run(connection: Connection, tenant: str, session_id: str) ->
 
 
 async def delete_session(connection: Connection, tenant: str, session_id: str) -> None:
-    """Session, messages, runs and their events; what was spent stays counted."""
-    await connection.execute("DELETE FROM runs WHERE tenant_id = $1 AND session_id = $2", tenant, session_id)
-    await connection.execute("DELETE FROM sessions WHERE tenant_id = $1 AND id = $2", tenant, session_id)
+    """Session, messages, runs and their events, and those that members of teams had in it; what was spent stays counted."""
+    family = "(SELECT id FROM sessions WHERE tenant_id = $1 AND (id = $2 OR parent_id = $2))"
+    await connection.execute(f"DELETE FROM runs WHERE tenant_id = $1 AND session_id IN {family}", tenant, session_id)
+    await connection.execute("DELETE FROM sessions WHERE tenant_id = $1 AND (id = $2 OR parent_id = $2)", tenant, session_id)
 
 
 _MEMORY = "SELECT id, tenant_id, user_id, agent_id, content, run_id, created_at, updated_at FROM memories"

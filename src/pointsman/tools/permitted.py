@@ -13,7 +13,7 @@ from pointsman.approvals.hashing import canonical, sha256_of
 from pointsman.approvals.permissions import NOT_LISTED, Rules, argument_of
 from pointsman.approvals.rows import Approval, Asking
 from pointsman.llm.port import ToolCall, ToolSpec
-from pointsman.turns.ports import Toolbox, ToolOutcome
+from pointsman.turns.ports import Toolbox, ToolOutcome, Waits
 
 _LONGEST_ID = 200
 
@@ -51,7 +51,7 @@ class Permitted:
         """What the model is offered: denied tools too, so that it hears why it may not use them."""
         return self._inner.specs
 
-    async def call(self, call: ToolCall) -> ToolOutcome | Asking:
+    async def call(self, call: ToolCall) -> ToolOutcome | Asking | Waits:
         """Run the tool if that is allowed or was approved."""
         args = _decoded(call)
         if args is None:
@@ -67,14 +67,14 @@ class Permitted:
             return await self._as_decided(call, approval)
         return self._asking(call, args, parameters, judged.because)
 
-    async def _as_decided(self, call: ToolCall, approval: Approval) -> ToolOutcome | Asking:
+    async def _as_decided(self, call: ToolCall, approval: Approval) -> ToolOutcome | Asking | Waits:
         if approval.status != "approved":
             return ToolOutcome(refusal(approval), is_error=True)
         if approval.edited_args is None:
             return await self._inner.call(call)
         edited = canonical(approval.edited_args)
         outcome = await self._inner.call(msgspec.structs.replace(call, args=edited))
-        if isinstance(outcome, Asking):
+        if not isinstance(outcome, ToolOutcome):
             return outcome
         return ToolOutcome(f"{outcome.content}\n(A person changed the arguments to {edited}.)", outcome.is_error)
 

@@ -30,7 +30,7 @@ from pointsman.llm.port import (
 )
 from pointsman.turns.errors import OutputInvalid, TooManySteps
 from pointsman.turns.plan import THINK, TurnPlan, TurnState
-from pointsman.turns.ports import Recorder, Toolbox, ToolOutcome
+from pointsman.turns.ports import Recorder, Toolbox, ToolOutcome, Waits
 
 _CORRECTIONS = 2
 
@@ -57,18 +57,22 @@ class TurnResult:
 
 @dataclass(frozen=True, slots=True)
 class TurnPaused:
-    """Calls of the last answer that somebody has to decide about first; all its others are recorded. Nothing is held meanwhile."""
+    """Calls of the last answer that somebody has to decide about first; all its others are recorded. Nothing is held meanwhile.
+
+    With `waits` there are calls among them that wait for something else.
+    """
 
     asking: tuple[Asking, ...]
+    waits: bool
 
 
 async def run_turn(plan: TurnPlan, state: TurnState, models: ModelPort, toolbox: Toolbox, recorder: Recorder) -> TurnResult | TurnPaused:
     """Drive a turn from wherever its recorded steps stand to its answer, or to where a person has to decide. Raises a Problem."""
     while True:
         if pending := state.pending_calls():
-            asking = await _call_tools(pending, plan, state, toolbox, recorder)
-            if asking:
-                return TurnPaused(asking)
+            paused = await _call_tools(pending, plan, state, toolbox, recorder)
+            if paused is not None:
+                return paused
         if state.model_calls >= plan.max_steps:
             raise TooManySteps(f"No answer after {plan.max_steps} model calls.")
         answer = await _ask(plan, state, models, toolbox, recorder)
@@ -169,16 +173,16 @@ def _judge(plan: TurnPlan, state: TurnState, text: str) -> tuple[_Rejection | No
     return _Rejection(complaint, end if state.corrections >= _CORRECTIONS else None), None
 
 
-async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, toolbox: Toolbox, recorder: Recorder) -> tuple[Asking, ...]:
-    """Make the calls; what somebody has to decide first is not made, and returned."""
+async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, toolbox: Toolbox, recorder: Recorder) -> TurnPaused | None:
+    """Make the calls; what has to wait is not made, and returned."""
     allowed = state.allowed_thoughts(plan.think_most)
 
-    async def one(call: ToolCall) -> ToolResult | Asking:
+    async def one(call: ToolCall) -> ToolResult | Asking | Waits:
         if plan.think_most and call.name == THINK:
             outcome = _think(call, allowed=call.id in allowed)
         else:
-            outcome = await _call_tool(call, toolbox, plan.tool_timeout)
-        if isinstance(outcome, Asking):
+            outcome = await _call_tool(call, toolbox, None if call.name in plan.untimed else plan.tool_timeout)
+        if not isinstance(outcome, ToolOutcome):
             return outcome
         result = ToolResult(call.id, call.name, outcome.content, outcome.is_error)
         await recorder.tool_step(result)
@@ -194,17 +198,24 @@ async def _call_tools(calls: list[ToolCall], plan: TurnPlan, state: TurnState, t
         await asyncio.wait(tasks)
     if done := tuple(result for result in results if isinstance(result, ToolResult)):
         state.messages.append(ToolMessage(done))
-    return tuple(result for result in results if isinstance(result, Asking))
+    asking = tuple(result for result in results if isinstance(result, Asking))
+    waits = any(isinstance(result, Waits) for result in results)
+    return TurnPaused(asking, waits) if asking or waits else None
 
 
-async def _call_tool(call: ToolCall, toolbox: Toolbox, timeout: timedelta) -> ToolOutcome | Asking:  # noqa: ASYNC109 - of the tool, not of ours
+async def _call_tool(
+    call: ToolCall,
+    toolbox: Toolbox,
+    timeout: timedelta | None,  # noqa: ASYNC109 - of the tool, not of ours
+) -> ToolOutcome | Asking | Waits:
     if call.name not in {spec.name for spec in toolbox.specs}:
         names = ", ".join(spec.name for spec in toolbox.specs) or "none"
         return ToolOutcome(f"There is no tool {call.name!r}. Tools: {names}.", is_error=True)
     try:
-        async with asyncio.timeout(timeout.total_seconds()):
+        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
             return await toolbox.call(call)
     except TimeoutError:
+        assert timeout is not None
         return ToolOutcome(f"The tool did not return within {timeout.total_seconds():g} s.", is_error=True)
     except Problem as problem:
         return ToolOutcome(problem.detail, is_error=True)

@@ -33,6 +33,7 @@ class TurnPlan:
     played: int = 0
     max_steps: int = 32
     tool_timeout: timedelta = timedelta(seconds=60)
+    untimed: frozenset[str] = frozenset()  # tools that may take as long as the run
     stream: bool = True
 
 

@@ -15,6 +15,10 @@ class ToolOutcome(NamedTuple):
     is_error: bool = False
 
 
+class Waits(NamedTuple):
+    """The call cannot be made, or finished, before something else goes on; nothing is held meanwhile."""
+
+
 class Toolbox(Protocol):
     """The tools of one turn."""
 
@@ -23,8 +27,8 @@ class Toolbox(Protocol):
         """What the model is offered."""
         ...
 
-    async def call(self, call: ToolCall) -> ToolOutcome | Asking:
-        """Run a tool, or say what somebody has to decide first: then nothing was done.
+    async def call(self, call: ToolCall) -> ToolOutcome | Asking | Waits:
+        """Run a tool, or say what somebody has to decide first (then nothing was done), or that it has to be called again later.
 
         Called again with the same call id after a crash, it must not take effect twice.
         """

@@ -25,6 +25,20 @@ async def sum_of_run(connection: Connection, run_id: str) -> Record:
     return row
 
 
+async def sum_of_children(connection: Connection, run_id: str) -> list[Record]:
+    """The same for the runs of a team's members, by agent (`subject`)."""
+    return await connection.fetch(
+        """
+        SELECT r.subject, count(*)::int AS calls, sum(t.prompt_tokens)::int AS prompt_tokens,
+               sum(t.completion_tokens)::int AS completion_tokens, bool_or(t.is_estimated) AS is_estimated,
+               CASE WHEN count(*) = count(d.cost) THEN sum(d.cost) END AS cost
+        FROM runs r JOIN usage_details d ON d.run_id = r.id JOIN token_usage t ON t.id = d.usage_id
+        WHERE r.parent_run_id = $1 GROUP BY r.subject ORDER BY r.subject
+        """,
+        run_id,
+    )
+
+
 _COLUMNS: dict[Group, str] = {
     "day": "to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
     "agent_id": "t.agent_id",
