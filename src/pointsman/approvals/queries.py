@@ -80,6 +80,11 @@ async def list_of_run(connection: Connection, run_id: str) -> dict[tuple[int, st
     return {(approval.step, approval.call_id): approval for approval in map(Approval.of, rows)}
 
 
+async def is_child(connection: Connection, run_id: str | None, parent_id: str) -> bool:
+    """Whether a run is that of a member of a team, for this run of the team."""
+    return await connection.fetchval("SELECT EXISTS (SELECT FROM runs WHERE id = $1 AND parent_run_id = $2)", run_id, parent_id)
+
+
 async def list_of_children(connection: Connection, run_id: str) -> list[Approval]:
     """What members of a team wait for in this run of it."""
     rows = await connection.fetch(

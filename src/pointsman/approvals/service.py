@@ -76,7 +76,7 @@ class ApprovalService:
         async with self._db.transaction() as connection:
             for each in decisions:
                 approval = await require(connection, each.id, principal.visible_tenant)
-                if approval.run_id != run_id:
+                if approval.run_id != run_id and not await queries.is_child(connection, approval.run_id, run_id):
                     raise ApprovalNotFound(f"The run {run_id} has no approval {each.id!r}.", hint=f"GET /v2/approvals?run_id={run_id}")
                 await _decide(connection, principal, each.id, each.decision, each.note, each.args)
 
