@@ -51,10 +51,12 @@ class Client:
         replica: Replica | None = None,
         idempotency_key: str = "",
         leave_after: int | None = None,
+        team: bool = False,
         **more: Any,
     ) -> Call:
-        """A turn as a stream, read to its end, to its break, or until so many events were seen."""
-        call, body = self._call("stream", f"/v2/agents/{agent}/chat", replica, message, idempotency_key, more)
+        """A turn as a stream, read to its end, to its break, or until so many events were seen; with `team` it is a team that is asked."""
+        path = f"/v2/teams/{agent}/runs" if team else f"/v2/agents/{agent}/chat"
+        call, body = self._call("stream", path, replica, message, idempotency_key, more)
         return await self._listen(call, {**body, "stream": True}, leave_after)
 
     async def depart(self, agent: str, message: str, *, size: int, patience: float, streams: bool = False, **more: Any) -> Call:

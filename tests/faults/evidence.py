@@ -17,7 +17,8 @@ RECORD, LEDGER, DATABASE, FINDINGS = "record.jsonl", "ledger.jsonl", "database.j
 # What the database is dumped into: `{"table": name, …columns}` a line. JSON columns come as values, except events: as their text, byte
 # for byte.
 DUMP = {
-    "runs": """SELECT id, tenant_id, kind, subject, status, session_id, key_id, replica, epoch, reserved_seq, request, result, error,
+    "runs": """SELECT id, tenant_id, kind, subject, status, session_id, key_id, replica, epoch, reserved_seq, parent_run_id, request,
+                      result, error,
                       extract(epoch FROM created_at)::float8 AS created_at, extract(epoch FROM completed_at)::float8 AS completed_at
                FROM runs ORDER BY ordinal""",
     "run_events": "SELECT run_id, seq, last_seq, data::text AS packed FROM run_events ORDER BY run_id, seq",
@@ -59,6 +60,15 @@ class Evidence:
         found: dict[str, list[Row]] = defaultdict(list)
         for row in self.tables["runs"]:
             found[row["request"]["message"]].append(row)
+        return found
+
+    @cached_property
+    def children(self) -> dict[str, list[Row]]:
+        """What members did for runs of teams, by the team's run."""
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.tables["runs"]:
+            if row.get("parent_run_id"):
+                found[row["parent_run_id"]].append(row)
         return found
 
     @cached_property

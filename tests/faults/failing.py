@@ -24,6 +24,21 @@ _RESCUES = ("runs.take_over", "runs.cut_off")  # passed by a replica that takes 
 _SELDOM = ("runs.cut_off", "runs.reserve")
 
 
+@dataclass(frozen=True)
+class Cast:
+    """Whom the clients ask."""
+
+    agent: str
+    team: str
+    members: tuple[str, str]
+
+    def tasks(self, label: str, tokens: int) -> str:
+        """Marks that let a team's leader give three tasks at once, of which no other has the words."""
+        places = (*self.members, self.members[0])
+        tasks = (json.dumps({"task": f"{label} task {number} [[n={tokens} itl=15]]"}) for number in range(3))
+        return "".join(f" [[tool=delegate_to_{member};args={task}]]" for member, task in zip(places, tasks, strict=True))
+
+
 @dataclass
 class Deaths:
     """Which gateways died where they should; what did not come to its end."""
@@ -39,22 +54,22 @@ def names() -> list[str]:
     return sorted(name for name in failpoints.declared() if not name.startswith(("jobs.", "supervision.")))
 
 
-async def die_at(stage: Stage, agent: str, name: str, number: int, deaths: Deaths) -> None:
+async def die_at(stage: Stage, cast: Cast, name: str, number: int, deaths: Deaths) -> None:
     """One death there, by the first of some gateways that comes past it; it is missed when none of them does."""
     for attempt in range(TRIES):
-        if await _arm(stage, agent, name, f"{name} {number}.{attempt}", deaths):
+        if await _arm(stage, cast, name, f"{name} {number}.{attempt}", deaths):
             deaths.at[name] += 1
             return
     deaths.missed.append(f"{name} was not passed within {PATIENCE:g} s by any of {TRIES} gateways")
 
 
-async def _arm(stage: Stage, agent: str, name: str, label: str, deaths: Deaths) -> bool:
+async def _arm(stage: Stage, cast: Cast, name: str, label: str, deaths: Deaths) -> bool:
     """Start a gateway that dies at one of the first times it passes there, and work on it until it does: whether it did."""
     which = 1 if name.startswith(_SELDOM) else stage.chance.randint(1, 2)
     variables = {"POINTSMAN_FAILPOINTS": json.dumps([f"{name}:kill@{which}"])}
     began = time.time()
     armed = await stage.start(**variables)
-    workers = [asyncio.create_task(_work(stage, agent, armed, name, f"{label}.{place}", deaths)) for place in range(3)]
+    workers = [asyncio.create_task(_work(stage, cast, armed, name, f"{label}.{place}", deaths)) for place in range(3)]
     deadline = time.monotonic() + PATIENCE
     while armed.is_alive and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
@@ -66,13 +81,15 @@ async def _arm(stage: Stage, agent: str, name: str, label: str, deaths: Deaths) 
     return died
 
 
-async def _work(stage: Stage, agent: str, armed: Replica, name: str, label: str, deaths: Deaths) -> None:
-    client, turn = stage.client(f"client {label}", "limited"), 0
+async def _work(stage: Stage, cast: Cast, armed: Replica, name: str, label: str, deaths: Deaths) -> None:
+    client, agent, turn = stage.client(f"client {label}", "limited"), cast.agent, 0
     while armed.is_alive:
         turn += 1
         message = f"{label} turn {turn}"
         if name.startswith(_RESCUES):
             call = await _presumed_dead(stage, client, agent, message)
+        elif name.startswith("runs.relay"):
+            call = await _delegated(client, cast, armed, message)
         elif name.startswith("runs.reserve"):
             call = await _streamed(client, agent, armed, f"{message} [[n=1200 itl=3]]")
         elif name.startswith("runs.cancel"):
@@ -103,6 +120,12 @@ async def _repeated(client: Client, agent: str, armed: Replica, message: str) ->
 
 async def _streamed(client: Client, agent: str, armed: Replica, message: str) -> Call:
     return await read_on(client, await client.stream(agent, message, replica=armed), RETURN)
+
+
+async def _delegated(client: Client, cast: Cast, armed: Replica, message: str) -> Call:
+    """A stream of a team, whose leader gives three tasks at once."""
+    content = f"{message} [[n=20 itl=10]]{cast.tasks(message, 20)}"
+    return await read_on(client, await client.stream(cast.team, content, replica=armed, team=True), RETURN)
 
 
 async def _cancelled(stage: Stage, client: Client, agent: str, armed: Replica, message: str) -> Call:

@@ -1,9 +1,10 @@
 """`kill -9` of a gateway at random moments amid twenty streams, and at every failpoint; others finish what it left.
 
-Two things go on at once, on one database. Rounds of twenty streams on two replicas: one of the two is killed at a random moment, a new one
-takes its place, and the next round begins while the last is still being finished. And, one failpoint after the other, a gateway that dies
-there, with clients who work on it until it does. A stream resumes by the id it saw last on whichever replica lives, and a turn with an
-`Idempotency-Key` is repeated there. COUNT is the number of random kills; each failpoint has a twentieth of that.
+Two things go on at once, on one database. Rounds of twenty streams on two replicas, three of them those of teams whose leaders give three
+tasks at once: one of the two is killed at a random moment, a new one takes its place, and the next round begins while the last is still
+being finished. And, one failpoint after the other, a gateway that dies there, with clients who work on it until it does. A stream resumes
+by the id it saw last on whichever replica lives, and a turn with an `Idempotency-Key` is repeated there. COUNT is the number of random
+kills; each failpoint has a twentieth of that.
 """
 
 from __future__ import annotations
@@ -16,16 +17,25 @@ from dataclasses import dataclass, field
 
 from tests.faults import charts
 from tests.faults.clients import Client
-from tests.faults.failing import Deaths, die_at, names, read_on
+from tests.faults.failing import Cast, Deaths, die_at, names, read_on
 from tests.faults.options import read_options
 from tests.faults.program import run
 from tests.faults.report import Told
 from tests.faults.stage import Stage
 
 STREAMS = 20
+TEAMS = 3  # of them
 PATIENCE = 60.0  # seconds in which a stream must have been read to its end
 AT_ONCE = 4  # gateways that are on their way to a failpoint
-SAMPLE = ("runs.open.in", "runs.model_step.after", "runs.end.in", "runs.end.after", "deltas.in", "idempotency.finish.before")
+SAMPLE = (
+    "runs.open.in",
+    "runs.model_step.after",
+    "runs.relay.in",
+    "runs.end.in",
+    "runs.end.after",
+    "deltas.in",
+    "idempotency.finish.before",
+)
 
 
 @dataclass
@@ -40,6 +50,8 @@ class Kills:
 
 async def perform(stage: Stage) -> Told:
     agent = await stage.agent(tools=[{"type": "builtin", "name": "current_time"}])
+    members = (await stage.agent(), await stage.agent())
+    cast = Cast(agent, await stage.team(*members), members)
     await stage.make_key("limited", rate_limit=1_000_000)
     budget = {"subject_type": "agent", "subject_id": agent, "unit": "tokens", "period": "day", "amount": 10**12}
     await stage.ask("POST", "/v2/budgets", budget)
@@ -47,7 +59,7 @@ async def perform(stage: Stage) -> Told:
     points = _points(stage)
     due = len(points)
     waiting = iter(points)
-    await asyncio.gather(_random_kills(stage, agent, kills), *(_at_failpoints(stage, agent, waiting, deaths) for _ in range(AT_ONCE)))
+    await asyncio.gather(_random_kills(stage, cast, kills), *(_at_failpoints(stage, cast, waiting, deaths) for _ in range(AT_ONCE)))
     return Told(
         figures={
             "random kills": kills.made,
@@ -83,21 +95,21 @@ def _cut_short(stage: Stage, kills: Kills, deaths: Deaths, due: int) -> Iterator
         yield f"only {deaths.at.total()} of {due} deaths at failpoints within {stage.options.duration:g} s"
 
 
-async def _at_failpoints(stage: Stage, agent: str, waiting: Iterator[str], deaths: Deaths) -> None:
+async def _at_failpoints(stage: Stage, cast: Cast, waiting: Iterator[str], deaths: Deaths) -> None:
     for name in waiting:
         if stage.time_left < 0:
             return
-        await die_at(stage, agent, name, deaths.at.total() + len(deaths.missed), deaths)
+        await die_at(stage, cast, name, deaths.at.total() + len(deaths.missed), deaths)
         if deaths.at.total() % 20 == 0:
             stage.options.say(f"{deaths.at.total()} deaths at failpoints, {len(deaths.missed)} missed")
 
 
-async def _random_kills(stage: Stage, agent: str, kills: Kills) -> None:
+async def _random_kills(stage: Stage, cast: Cast, kills: Kills) -> None:
     audiences: list[asyncio.Task[None]] = []
     for number in range(stage.options.count):
         if stage.time_left < 0:
             break
-        audiences.append(asyncio.create_task(_audience(stage, agent, number, kills)))
+        audiences.append(asyncio.create_task(_audience(stage, cast, number, kills)))
         await asyncio.sleep(stage.chance.uniform(0.05, 1.6))
         await stage.kill(stage.any_replica())
         await stage.start()
@@ -108,16 +120,21 @@ async def _random_kills(stage: Stage, agent: str, kills: Kills) -> None:
     await asyncio.gather(*audiences)
 
 
-async def _audience(stage: Stage, agent: str, number: int, kills: Kills) -> None:
+async def _audience(stage: Stage, cast: Cast, number: int, kills: Kills) -> None:
     names = [f"round {number} stream {place}" for place in range(STREAMS)]
-    await asyncio.gather(*(_stream(stage, stage.client(f"client of {name}"), agent, name, kills) for name in names))
+    streams = (_stream(stage, stage.client(f"client of {name}"), cast, name, kills, team=place < TEAMS) for place, name in enumerate(names))
+    await asyncio.gather(*streams)
 
 
-async def _stream(stage: Stage, client: Client, agent: str, name: str, kills: Kills) -> None:
+async def _stream(stage: Stage, client: Client, cast: Cast, name: str, kills: Kills, *, team: bool) -> None:
     tokens = stage.chance.randrange(30, 60)
-    marks = f"[[n={tokens} itl=20]]" + (" [[tool=current_time]]" if stage.chance.random() < 0.3 else "")
+    marks = f"[[n={tokens} itl=20]]"
+    if team:
+        marks += cast.tasks(name, tokens)
+    elif stage.chance.random() < 0.3:
+        marks += " [[tool=current_time]]"
     expected = "".join(f"tok{i} " for i in range(tokens))
-    call = await client.stream(agent, f"{name} {marks}", expected=expected)
+    call = await client.stream(cast.team if team else cast.agent, f"{name} {marks}", expected=expected, team=team)
     if call.run_status or not call.run_id:
         return
     broke = time.time()

@@ -159,6 +159,12 @@ class Stage:
         body = {"id": agent, "name": agent, "template": template, "config": {"model": model, **config}}
         return (await self.ask("POST", "/v2/agents", body))["id"]
 
+    async def team(self, *members: str) -> str:
+        """A coordinating team of these agents, and another that leads them; its id."""
+        agents = [{"agent_id": await self.agent(), "role": "leader"}, *({"agent_id": member} for member in members)]
+        body = {"id": f"team-{self.chance.getrandbits(40):010x}", "name": "Team", "mode": "coordinate", "agents": agents}
+        return (await self.ask("POST", "/v2/teams", body))["id"]
+
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
         """A request of the program itself, which must be good and is not in the record; a question is put again if its replica dies."""
         headers = {"authorization": f"Bearer {self.secrets['key admin']}"}

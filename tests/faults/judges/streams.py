@@ -63,9 +63,14 @@ def chains_of(evidence: Evidence) -> list[Chain]:
 
 
 def text_of(events: list[Seen]) -> str:
-    """What a client shows of the last message when the stream has ended: its deltas, dropped where a reset says so."""
+    """What a client shows of the last message when the stream has ended: its deltas, dropped where a reset says so.
+
+    What members of a team say is for their leader.
+    """
     done = current = ""
     for event in events:
+        if "member" in data_of(event):
+            continue
         if event.name == "message.delta":
             current += data_of(event)["text"]
         elif event.name == "message.reset":

@@ -52,7 +52,8 @@ def _of_run(evidence: Evidence, run: Row) -> Iterator[str]:
         yield f"{where}: {estimated} estimated rows, but only {silent + doubtful} calls went without a report"
     if [row["call"] for row in rows] != list(range(len(rows))):
         yield f"{where}: calls are numbered {[row['call'] for row in rows]}"
-    yield from _sum_differs(run, rows, where)
+    members = [row for child in evidence.children.get(run["id"], []) for row in evidence.usages.get(child["id"], [])]
+    yield from _sum_differs(run, [*rows, *members], where)
 
 
 def _sum_differs(run: Row, rows: list[Row], where: str) -> Iterator[str]:
