@@ -71,6 +71,17 @@ def test_a_team_is_made_staffed_shown_and_deleted(scene: Scene, agent: str) -> N
     assert "critic" in cli.run("teams", "show", "news").stdout
     assert "leads the team news" in cli.run("teams", "add", "news", "critic", "--role", "leader", expect=5).stderr
     cli.run("teams", "remove", "news", "critic")
+    lead = {"turns": [{"tool_calls": [{"name": "delegate_to_writer", "args": {"task": "Write it."}}]}, {"text": "Ready: {tool_result}"}]}
+    body = json.dumps({"config": {"model": "scripted:lead", "script": lead}})
+    cli.run("agents", "create", "editor", "--template", "Edit.", "--file", "-", text=body)
+    cli.run("teams", "edit", "news", "--leader", "editor", "--member", "writer:prose")
+    done = cli.run("teams", "run", "news", "Go.")
+    assert done.stdout == "Ready: Write it.\n"
+    assert "writer: Write it." in done.stderr
+    lines = [json.loads(line) for line in cli.run("teams", "run", "news", "Go.", "--json").stdout.splitlines()]
+    assert {line["data"].get("member") for line in lines} == {None, "writer"}
+    run_id = cli.run("teams", "run", "news", "Go.", "--background").stdout.strip()
+    assert "Ready: Write it." in cli.run("runs", "events", run_id).stdout
     cli.run("teams", "edit", "news", "--mode", "supervisor", "--set", "description=For the news")
     assert json.loads(cli.run("teams", "show", "news", "--json").stdout)["mode"] == "supervisor"
     cli.run("teams", "delete", "news")

@@ -17,7 +17,7 @@ from pointsman.agents.resolve import Catalogue
 from pointsman.agents.schemas import AgentCreate
 from pointsman.agents.service import AgentService
 from pointsman.budgets.metering import Budgets
-from pointsman.chat.schemas import ChatRequest
+from pointsman.chat.schemas import Accepted, ChatRequest
 from pointsman.jobs import claiming, finishing
 from pointsman.jobs.queue.port import Message
 from pointsman.jobs.rows import Claim, Claimed, Ending, Finish
@@ -30,7 +30,6 @@ from pointsman.runs.live import LiveRuns
 from pointsman.runs.replay import Replay
 from pointsman.settings import Settings, SupervisionSettings
 from pointsman.supervision.handling import Supervisor
-from pointsman.supervision.schemas import Accepted
 from pointsman.supervision.service import SupervisionService
 from pointsman.teams.crew import crew_of
 from pointsman.teams.schemas import TeamCreate

@@ -25,7 +25,7 @@ from pointsman.budgets.metering import Budgets
 from pointsman.budgets.service import BudgetService
 from pointsman.chat.journal import Journal
 from pointsman.chat.service import ChatService
-from pointsman.chat.team_runs import TeamRuns, Unsupervised
+from pointsman.chat.team_runs import TeamRuns
 from pointsman.erasure.erasing import erase_batch
 from pointsman.erasure.service import ErasureService
 from pointsman.execution.defaults import make_defaults
@@ -103,7 +103,7 @@ class Gateway:
         self.listener.subscribe(RESUMED, self._rescue.hear)
         approvals = ApprovalService(db)
         self.agents = agents = AgentService(db, self.models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt)
-        teams = TeamService(db)
+        teams, supervision = TeamService(db), provide_supervision(self, catalogue, replay)
         self.provide(
             settings,
             self._authenticator,
@@ -112,10 +112,10 @@ class Gateway:
             PromptService(db, changed=catalogue.forget_prompt),
             agents,
             teams,
-            TeamRuns(db, teams, self._chat, Unsupervised()),
+            TeamRuns(db, teams, self._chat, supervision),
             SessionService(db),
             MemoryService(db, require_agent=agents.require_agent),
-            RunService(db, replay, self._rescue, approvals.decide_for_run, provide_supervision(self, catalogue, replay)),
+            RunService(db, replay, self._rescue, approvals.decide_for_run, supervision),
             approvals,
             self._usage,
             BudgetService(db, require_agent=agents.require_agent, changed=self.budgets.active.forget),

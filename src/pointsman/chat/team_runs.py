@@ -9,7 +9,6 @@ from pointsman.chat.schemas import Accepted, ChatRequest
 from pointsman.chat.service import ChatService
 from pointsman.kit.db import Database
 from pointsman.kit.principal import Principal
-from pointsman.kit.problems import NotSupportedYet
 from pointsman.runs import queries as run_queries
 from pointsman.runs.schemas import RunKind, RunStatus
 from pointsman.teams.crew import Crew, crew_of
@@ -30,22 +29,6 @@ class Supervision(Protocol):
     async def wait(self, run_id: str) -> Outcome:
         """How a run ended."""
         ...
-
-
-class Unsupervised:
-    """Says that nobody runs supervising teams; implements Supervision."""
-
-    async def start(self, principal: Principal, crew: Crew, request: ChatRequest, run_id: str | None = None) -> Accepted:
-        del principal, request, run_id
-        raise NotSupportedYet(
-            f"The team {crew.team.id} is a supervising one, and nothing here runs those.", hint="Make it a team with mode: coordinate."
-        )
-
-    async def require_accepted(self, run_id: str) -> Accepted:
-        raise AssertionError(run_id)
-
-    async def wait(self, run_id: str) -> Outcome:
-        raise AssertionError(run_id)
 
 
 class Started(NamedTuple):

@@ -12,6 +12,7 @@ from pointsman.cli.working import told_of
 from pointsman.client import Event, ProblemResponse, Transcript
 
 _BAD_GATEWAY = 502
+_SPOKEN = frozenset({"message.delta", "message.completed", "message.reset", "tool.called", "tool.completed"})
 
 
 class Speaker:
@@ -32,7 +33,11 @@ class Speaker:
         added = self.transcript.take(event)
         if event.name == "run.failed":
             self.failure = ProblemResponse(_BAD_GATEWAY, event.data["error"])
-        if not silent:
+        if silent:
+            return
+        if "member" in event.data and event.name in _SPOKEN:
+            self._print_member(event)
+        else:
             self._print(event, added)
 
     def end(self) -> None:
@@ -72,6 +77,13 @@ class Speaker:
                 self._talk(style(f"[{event.name} {self.run_id}]", "dim"))
             case _:
                 pass
+
+    def _print_member(self, event: Event) -> None:
+        """Members speak at the same time: what they say is printed whole, and beside the answer."""
+        if event.name in {"message.completed", "tool.called"}:
+            self.end()
+            said = str(event.data["text"]).strip() if event.name == "message.completed" else f"→ {call_of(event.data)}"
+            self._talk(style(f"  {event.data['member']}: {said}", "dim"))
 
     def _write(self, text: str) -> None:
         sys.stdout.write(plain(text, sys.stdout))

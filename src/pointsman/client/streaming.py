@@ -34,13 +34,18 @@ class Event(NamedTuple):
 
 
 class Transcript:
-    """Puts a run's text together: deltas are joined, and what a `message.reset` takes back is dropped."""
+    """Puts a run's text together: deltas are joined, and what a `message.reset` takes back is dropped.
+
+    What members of a team say among themselves and their leader is not the run's text.
+    """
 
     def __init__(self) -> None:
         self._messages: dict[int, str] = {}
 
     def take(self, event: Event) -> str:
         """Take an event; the text that it adds."""
+        if "member" in event.data:
+            return ""
         number = event.data.get("message", 0)
         if event.name == "message.delta":
             self._messages[number] = self._messages.get(number, "") + event.data["text"]

@@ -55,6 +55,7 @@ async def read_recorded(connection: Connection, row: Record) -> Recorded:
         connection,
         team.leader,
         tenant=row["tenant_id"],
+        subject=team.leader.agent_id,
         session_id=row["session_id"],
         user_id=row["user_id"],
         run_id=row["id"],

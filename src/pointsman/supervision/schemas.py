@@ -47,12 +47,3 @@ class SupervisedAnswer(msgspec.Struct, frozen=True):
     usage: UsageRead
     supervisor: Supervisor
     approvals: tuple[Any, ...] = ()
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """A supervised run that has begun; `events` is where to follow it."""
-
-    run_id: str
-    supervisor_run_id: str
-    status: Literal["pending", "running", "completed", "failed", "cancelled"]
-    events: str

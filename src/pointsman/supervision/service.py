@@ -16,7 +16,7 @@ from pointsman.budgets.metering import Budgets
 from pointsman.budgets.rows import Payer
 from pointsman.chat import planning
 from pointsman.chat.facts import Outcome
-from pointsman.chat.schemas import ChatRequest
+from pointsman.chat.schemas import Accepted, ChatRequest
 from pointsman.chat.waiting import outcome_of
 from pointsman.jobs.queue.port import Message
 from pointsman.jobs.queue.sending import enqueue
@@ -39,7 +39,7 @@ from pointsman.supervision.dispatching import supervisor_run_id
 from pointsman.supervision.patience import AWAY_PAUSE
 from pointsman.supervision.points import OPENING
 from pointsman.supervision.queries import NewSupervisedRun
-from pointsman.supervision.schemas import Accepted, Supervisor
+from pointsman.supervision.schemas import Supervisor
 from pointsman.supervision.team import SupervisingTeam, Worker, snapshot_of
 from pointsman.supervision.workspace import part
 from pointsman.teams.crew import Crew
@@ -206,7 +206,7 @@ def _message(run_id: str, *, priority: int = 5, key: str | None = None) -> Messa
 
 
 def _accepted(run_id: str, status: Any) -> Accepted:
-    return Accepted(run_id, str(supervisor_run_id(run_id)), status, f"/v2/runs/{run_id}/events")
+    return Accepted(run_id, status, f"/v2/runs/{run_id}/events", str(supervisor_run_id(run_id)))
 
 
 def _started(run: NewSupervisedRun) -> dict[str, Any]:
