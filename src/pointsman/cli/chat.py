@@ -52,9 +52,12 @@ def chat(
 
 
 def _turn(client: PointsmanClient, agent: str, body: dict[str, Any], *, as_json: bool = False) -> None:
-    """One turn; Ctrl-C cancels its run. Raises ProblemResponse for one that failed."""
+    tell_turn(client, client.stream_chat(agent, body), as_json=as_json)
+
+
+def tell_turn(client: PointsmanClient, events: Iterator[Event], *, as_json: bool = False) -> None:
+    """A run as it goes; Ctrl-C cancels it. Raises ProblemResponse for one that failed."""
     speaker = Speaker()
-    events = client.stream_chat(agent, body)
     try:
         for event in _printed(events) if as_json else events:
             speaker.take(event, silent=as_json)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from pointsman.cli.archives import packed
+from pointsman.cli.chat import tell_turn
 from pointsman.cli.connection import connected
 from pointsman.cli.exits import CommandRefused
-from pointsman.cli.inputs import assign, read_object
-from pointsman.cli.options import Everything, Json, Most, Search
-from pointsman.cli.output import fields, say, show_json, table
+from pointsman.cli.inputs import assign, read_object, read_variables
+from pointsman.cli.options import Everything, Json, Most, Search, Variables
+from pointsman.cli.output import fields, say, show, show_json, table
 
-app = typer.Typer(help="Teams: who leads, and who is in them.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+app = typer.Typer(
+    help="Teams: who leads, who is in them, and what they are asked.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
 
 TeamId = Annotated[str, typer.Argument(help="Id of the team.")]
 AgentId = Annotated[str, typer.Argument(help="Id of the agent.")]
@@ -111,6 +116,33 @@ def edit_team(
     with connected() as client:
         team = client.teams.update(team_id, patch)
     show_json(team) if as_json else say(f"changed team {team_id}")
+
+
+@app.command("run")
+def run_team(
+    team_id: TeamId,
+    message: Annotated[str | None, typer.Argument(help="What to ask; unset or -: standard input.")] = None,
+    *,
+    session: Annotated[str | None, typer.Option("--session", "-s", help="Session to go on with, or to begin under this id.")] = None,
+    user: Annotated[str | None, typer.Option("--user", "-u", help="For whom.")] = None,
+    variables: Variables = None,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", metavar="FOLDER", help="Files that a supervising team's jobs begin with.")
+    ] = None,
+    background: Annotated[bool, typer.Option("--background", help="Do not wait: print the run's id.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each event.")] = False,
+) -> None:
+    """Ask a team. The answer goes to standard output as it is said; what members and jobs do is told on standard error."""
+    given = {"session_id": session, "user_id": user, "variables": read_variables(variables)}
+    body: dict[str, Any] = {name: value for name, value in given.items() if value}
+    body["message"] = sys.stdin.read() if message in (None, "-") else message
+    if workspace is not None:
+        body["attachments"] = [packed(workspace)]
+    with connected() as client:
+        if background:
+            show(client.run_team(team_id, body, wait=False)["run_id"])
+        else:
+            tell_turn(client, client.stream_team(team_id, body), as_json=as_json)
 
 
 @app.command("add")

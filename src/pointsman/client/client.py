@@ -64,7 +64,16 @@ class PointsmanClient:
         When the connection breaks, also because the replica behind it died, the stream is taken up by id wherever `base_url` leads now,
         for `patience` since the last event; then StreamLost. After `message.reset` the text of that message begins anew: see Transcript.
         """
-        return Follower(self._transport, patience=patience).chat(agent_id, body)
+        return Follower(self._transport, patience=patience).begin("v2", "agents", agent_id, "chat", body=body)
+
+    def stream_team(self, team_id: str, body: Mapping[str, Any], *, patience: timedelta = PATIENCE) -> Iterator[Event]:
+        """Ask a team and yield its run's events in the same way, those of members and jobs among them."""
+        return Follower(self._transport, patience=patience).begin("v2", "teams", team_id, "runs", body=body)
+
+    def run_team(self, team_id: str, body: Mapping[str, Any], *, wait: bool = True) -> dict[str, Any]:
+        """Ask a team and wait for its answer, or, without `wait`, for its having been accepted."""
+        asked = {**body, "stream": False, "wait": wait, "background": not wait}
+        return self._transport.call("POST", "v2", "teams", team_id, "runs", body=asked, patient=wait)
 
     def is_alive(self) -> bool:
         """Whether a gateway answers there."""

@@ -72,15 +72,13 @@ class Follower:
         self.run_id = run_id
         self.last_id = after
 
-    def chat(self, agent_id: str, body: Mapping[str, Any]) -> Iterator[Event]:
-        """Start a turn and follow it. The key makes it safe to send again when no answer came: it is the same turn."""
+    def begin(self, *path: str, body: Mapping[str, Any]) -> Iterator[Event]:
+        """Start a run by a POST to the path and follow it. The key makes it safe to send again when no answer came: it is the same turn."""
         self._verbosity = body.get("stream_verbosity")
         headers = {"idempotency-key": str(uuid.uuid4()), "accept": "text/event-stream"}
         first = True
         while self.run_id is None:
-            opened = self._transport.stream(
-                "POST", "v2", "agents", agent_id, "chat", body={**body, "stream": True}, headers=headers, idle=_IDLE
-            )
+            opened = self._transport.stream("POST", *path, body={**body, "stream": True}, headers=headers, idle=_IDLE)
             if (yield from self._read(opened, first=first)):
                 return
             first = False
