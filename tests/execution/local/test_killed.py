@@ -77,6 +77,27 @@ async def test_a_command_whose_spawner_is_killed_is_the_targets_failure_and_the_
         await runner.aclose()
 
 
+async def test_a_command_that_is_cancelled_at_any_moment_leaves_nothing(isolation: str, tmp_path: Path) -> None:
+    runner = Remembered(tmp_path / "sandboxes", isolation)
+    sandbox = await runner.open(spec())
+    await run(sandbox, "true")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    try:
+        for step in range(40):
+            running = asyncio.create_task(run(sandbox, "sleep", "60"))
+            for _ in range(step):
+                await asyncio.sleep(0)
+            await asyncio.sleep(step % 8 * 0.004)
+            running.cancel()
+            await asyncio.wait({running})
+        await none_left(tmp_path / "sandboxes")
+        await asyncio.sleep(0.05)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    finally:
+        await sandbox.close()
+        await runner.aclose()
+
+
 async def test_a_sandbox_that_was_closed_while_its_worker_opened_others_harms_none(isolation: str, tmp_path: Path) -> None:
     runner = Remembered(tmp_path / "sandboxes", isolation)
     first, second = await runner.open(spec()), await runner.open(spec())

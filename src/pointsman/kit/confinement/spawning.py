@@ -55,19 +55,16 @@ class Spawner:
 
         `on_start` is told the id of the process that all of the program's descend from. Raises ConfinementRefused, ConfinementFailed.
         """
-        following = _Following(on_start)
-        with contextlib.ExitStack() as theirs:
-            outputs = [_pipe(theirs) for _ in range(3)]
-            entrance = _sealed(theirs, stdin) if stdin else _nothing(theirs)
-            told = _sealed(theirs, order.text().encode())
-            readers = [reader for reader, _ in outputs]
-            try:
-                self._send([entrance, *(writer for _, writer in outputs), told])
-            except OSError as error:
-                for reader in readers:
-                    os.close(reader)
-                raise ConfinementFailed(f"the spawner cannot be reached: {error}") from error
-        return await following.follow(readers, on_output)
+        with contextlib.ExitStack() as ours:
+            with contextlib.ExitStack() as theirs:
+                streams = [await _pipe(theirs, ours) for _ in range(3)]
+                entrance = _sealed(theirs, stdin) if stdin else _nothing(theirs)
+                told = _sealed(theirs, order.text().encode())
+                try:
+                    self._send([entrance, *(writer for _, writer in streams), told])
+                except OSError as error:
+                    raise ConfinementFailed(f"the spawner cannot be reached: {error}") from error
+            return await _Following(on_start).follow([reader for reader, _ in streams], on_output)
 
     async def aclose(self) -> None:
         """End the spawner, and with it everything that still runs under it."""
@@ -120,19 +117,18 @@ class _Following:
         self._unwanted = False
         self._said: list[str] = []
 
-    async def follow(self, readers: list[int], on_output: OnOutput) -> Ended:
-        stdout, stderr, report = [await _reading(reader) for reader in readers]
-        watching = asyncio.create_task(self._watch(report[0]))
+    async def follow(self, streams: list[asyncio.StreamReader], on_output: OnOutput) -> Ended:
+        """Nothing may be awaited between the order and this: from here on a cancellation ends the program."""
+        stdout, stderr, report = streams
+        watching = asyncio.create_task(self._watch(report))
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(stdout[0], 1, on_output))
-                group.create_task(_pump(stderr[0], 2, on_output))
+                group.create_task(_pump(stdout, 1, on_output))
+                group.create_task(_pump(stderr, 2, on_output))
                 await asyncio.shield(watching)
         finally:
             self._end()
             await asyncio.wait({watching}, timeout=_PATIENCE)
-            for _, transport in (stdout, stderr, report):
-                transport.close()
             if self._init is not None:
                 os.close(self._init)
                 self._init = None
@@ -169,22 +165,26 @@ class _Following:
         return Ended(int(rest), None) if verdict == "exited" else Ended(None, int(rest))
 
 
-async def _reading(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
-    reader = asyncio.StreamReader(limit=_CHUNK)
-    pipe = os.fdopen(descriptor, "rb", buffering=0)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    return reader, transport
+async def _pipe(theirs: contextlib.ExitStack, ours: contextlib.ExitStack) -> tuple[asyncio.StreamReader, int]:
+    """Our end, which is read from already, and theirs."""
+    reader, writer = os.pipe()
+    theirs.callback(os.close, writer)
+    stream = asyncio.StreamReader(limit=_CHUNK)
+    pipe = os.fdopen(reader, "rb", buffering=0)
+    loop = asyncio.get_running_loop()
+    connecting = asyncio.ensure_future(loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe))
+    try:
+        transport, _ = await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        connecting.add_done_callback(lambda done: done.result()[0].close())
+        raise
+    ours.callback(transport.close)
+    return stream, writer
 
 
 async def _pump(reader: asyncio.StreamReader, descriptor: int, on_output: OnOutput) -> None:
     while chunk := await reader.read(_CHUNK):
         on_output(descriptor, chunk)
-
-
-def _pipe(theirs: contextlib.ExitStack) -> tuple[int, int]:
-    reader, writer = os.pipe()
-    theirs.callback(os.close, writer)
-    return reader, writer
 
 
 def _nothing(theirs: contextlib.ExitStack) -> int:

@@ -28,6 +28,7 @@ _REMEDY = (
 )
 _INSTALL = "Install bubblewrap (apt-get install bubblewrap), or set the target's isolation to auto."
 _TAKEN = ("bin", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr", "workspace")
+_PROBE_LASTS = 300.0  # seconds, at the very most
 _PROBE = SandboxSpec(handle="probe", memory_mb=64, cpus=1.0, pids=16, disk_mb=16)
 
 
@@ -76,11 +77,16 @@ class LocalRunner:
         group = self._cgroups.group(spec.handle) if self._cgroups else None
         folder.create(confinement.account, group)
         if self._cgroups:
-            self._cgroups.create(spec.handle, Limits(spec.memory_mb, spec.pids, spec.cpus))
+            try:
+                self._cgroups.create(spec.handle, Limits(spec.memory_mb, spec.pids, spec.cpus))
+            except TargetFailed:
+                _reap(folder)
+                raise
         return LocalSandbox(spec, folder, group, confinement, self._spawner)
 
     async def _prove(self) -> Confinement:
         """The first confinement that works here, found by running something in each. Raises SandboxRefused."""
+        await asyncio.to_thread(_clear_probes, self._root)
         reasons: list[str] = []
         for confinement in self._candidates():
             reason = await self._try(confinement)
@@ -128,6 +134,14 @@ def _reap(folder: Folder) -> None:
     if (group := folder.cgroups()) is not None:
         group.end()
     folder.remove()
+
+
+def _clear_probes(root: Path) -> None:
+    """Remove what probes left whose worker was killed meanwhile."""
+    for path in root.glob("probe-*-*"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _PROBE_LASTS:
+                _reap(Folder(path))
 
 
 def _require_mountable(mount: Mount) -> None:

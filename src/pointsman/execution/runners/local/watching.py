@@ -62,7 +62,7 @@ class Watch:
         entries = max(_LEAST_ENTRIES, self.disk_mb * _ENTRIES_PER_MB)
         try:
             use = measure_disk(self.workspace, processes, entries)
-        except FileNotFoundError:  # it was reaped, and the command with it
+        except OSError:  # it was reaped, and the command with it
             return None
         if use.size > self.disk_mb * _MB:
             return Excess(f"its files take {use.size // _MB} MB, of {self.disk_mb} MB allowed")
