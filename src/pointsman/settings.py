@@ -219,6 +219,13 @@ class WorkerSettings(_Section):
     )
 
 
+class RunnerSettings(_Section):
+    """Which targets of this gateway another Pointsman may use, with an operator's key that has the scope `runner:use`."""
+
+    targets: Texts = Field(default=(), description="Ids of targets, as a JSON array; unset: none.")
+    lease: Duration = Field(default=timedelta(seconds=30), description="Silence of its caller after which an idle sandbox is closed.")
+
+
 class RetentionSettings(_Section):
     """How long ended work is kept, 1 day at least (`30d`, `P30D` or seconds); 0 keeps it for ever."""
 
@@ -286,6 +293,7 @@ class Settings(BaseSettings):
     supervision: SupervisionSettings = SupervisionSettings()
     budgets: BudgetSettings = BudgetSettings()
     workers: WorkerSettings = WorkerSettings()
+    runner: RunnerSettings = RunnerSettings()
     retention: RetentionSettings = RetentionSettings()
     egress: EgressSettings = EgressSettings()
     keyring: KeyRingSettings = KeyRingSettings()

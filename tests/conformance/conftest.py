@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.runners import docker, local, ssh
+from tests.conformance.runners import docker, local, remote_service, ssh
 from tests.conformance.scene import Kind, Scene
 
-docker_daemon, ssh_server = docker.docker_daemon, ssh.ssh_server  # fixtures that last as long as the tests
-KINDS: dict[str, Kind] = {**local.KINDS, **docker.KINDS, **ssh.KINDS}
+# Fixtures that last as long as the tests.
+docker_daemon, ssh_server, runner_gateway = docker.docker_daemon, ssh.ssh_server, remote_service.runner_gateway
+KINDS: dict[str, Kind] = {**local.KINDS, **docker.KINDS, **ssh.KINDS, **remote_service.KINDS}
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.system if KINDS[name].system else ()) for name in sorted(KINDS)])

@@ -39,6 +39,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "POINTSMAN_DATABASE__URL": (SECRET, SECRET),
     "POINTSMAN_LIMITS__TENANT_SHARE": ("0.25", 0.25),
     "POINTSMAN_FAILPOINTS": ('["runs.end.after:kill"]', ("runs.end.after:kill",)),
+    "POINTSMAN_RUNNER__TARGETS": ('["local"]', ("local",)),
     "POINTSMAN_EGRESS__ALLOW": ('["10.0.0.0/8"]', ("10.0.0.0/8",)),
     "POINTSMAN_KEYRING__KEYS": (f'["{SECRET}"]', (SECRET,)),
     "POINTSMAN_LOG__LEVEL": ("debug", "debug"),

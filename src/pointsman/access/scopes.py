@@ -33,7 +33,7 @@ _NOUNS = (
     "webhooks",
     "workers",
 )
-_VERBS = ("agents:run", "teams:run", "approvals:decide", "tokens:use", "tokens:reveal")
+_VERBS = ("agents:run", "teams:run", "approvals:decide", "tokens:use", "tokens:reveal", "runner:use")
 
 SCOPES = (ADMIN, *sorted([*(f"{noun}:{access}" for noun in _NOUNS for access in ("read", "write")), *_VERBS]))
 _known = frozenset(SCOPES)

@@ -29,6 +29,7 @@ from pointsman.chat.team_runs import TeamRuns
 from pointsman.erasure.erasing import erase_batch
 from pointsman.erasure.service import ErasureService
 from pointsman.execution.defaults import make_defaults
+from pointsman.execution.serving.desk import RunnerDesk
 from pointsman.kit.crypto import KeyRing
 from pointsman.kit.db import Database
 from pointsman.kit.egress import Egress
@@ -77,6 +78,7 @@ class Gateway:
         self._journal = Journal(db, self.budgets.owes)
         live = LiveRuns()
         self._deltas = DeltaWriter(db, live, settings.runs.flush_interval, self.metrics.events_written)
+        self.runner: RunnerDesk
         self.egress = Egress(settings.egress.allow)
         self._authenticator = Authenticator(db, self.listener)
         self._usage = UsageService(db)
@@ -179,6 +181,7 @@ class Gateway:
         except (TimeoutError, Unavailable):
             log.warning("close.not_everything_stored")
         await self.loops.stop()
+        await self.runner.aclose()
         await asyncio.to_thread(self._heartbeat.stop)
         await self.models.aclose()
         await self.egress.aclose()

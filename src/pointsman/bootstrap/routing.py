@@ -14,6 +14,7 @@ from pointsman.budgets import routes as budget_routes
 from pointsman.chat import routes as chat_routes
 from pointsman.erasure import routes as erasure_routes
 from pointsman.execution import routes as execution_routes
+from pointsman.execution.serving import routes as runner_routes
 from pointsman.execution.workers import routes as worker_routes
 from pointsman.jobs import routes as job_routes
 from pointsman.llm import routes as model_routes
@@ -49,4 +50,6 @@ def routers() -> list[APIRouter | BaseRoute]:
         *erasure_routes.routes,
         worker_routes.router,
         breaker_routes.router,
+        runner_routes.router,
+        *runner_routes.routes,
     ]

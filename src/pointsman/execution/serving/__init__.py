@@ -1,0 +1,1 @@
+"""The runner API: another Pointsman's workers use targets of this one."""
