@@ -43,7 +43,7 @@ def runner_gateway(cluster: Cluster, migrated_template: str, tmp_path_factory: p
             "POINTSMAN_RUNNER__TARGETS": '["local"]',
             "POINTSMAN_RUNNER__LEASE": "3",
         }
-        process, url, log = _started("serve", folder, {**os.environ, **variables})
+        process, url, log = _started(["serve"], folder, {**os.environ, **variables})
         gateway = GatewayProcess(process, url, log)
         try:
             yield Served(url, key, folder)
