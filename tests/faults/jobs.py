@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,9 +103,11 @@ async def _targets(stage: Stage, work: Work) -> AsyncGenerator[None]:
     """`work` with room for all, `narrow` with room for one, and `broken`, which nobody reaches."""
     mounts = {"mounts": [{"source": str(work.effects), "path": "/effects", "writable": True}]}
     if stage.options.on == "docker":
-        with dockerd() as daemon:
+        with ExitStack() as stack:
+            daemon = await asyncio.to_thread(stack.enter_context, dockerd())
             await _make_targets(stage, "docker", {**mounts, "image": IMAGE, "host": daemon.host})
             yield
+            await asyncio.to_thread(stack.close)
     else:
         await _make_targets(stage, "local", mounts)
         yield

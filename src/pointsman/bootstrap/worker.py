@@ -12,7 +12,7 @@ from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.supervision import make_supervisor
 from pointsman.breakers.breaking import Breakers
 from pointsman.budgets.metering import Budgets
-from pointsman.execution.asking import asker
+from pointsman.execution.asking import asker, settled
 from pointsman.execution.defaults import make_defaults
 from pointsman.execution.driving import Driver
 from pointsman.execution.engines import Parts, make_engine
@@ -63,14 +63,14 @@ class Worker:
         catalogue = Catalogue(db, breakers.is_shut)
         self._runners = Runners(lambda target: make_runner(target, settings))
         self._presence = Presence(db, self.id, worker_pool=pool, slots=slots)
-        writer, outputs, watch = JobWriter(db), Outputs(db), Watch(db)
+        writer, outputs, watch = JobWriter(db, settled=settled), Outputs(db), Watch(db)
         driver = Driver(
             db,
             self.id,
             catalogue=catalogue,
             runners=self._runners,
             make_engine=lambda engine: make_engine(engine, parts),
-            make_ask=asker(),
+            make_ask=asker(db, timedelta(seconds=settings.approval_ttl_seconds)),
             writer=writer,
             outputs=outputs,
             watch=watch,

@@ -134,6 +134,11 @@ async def retry(connection: Connection, job_id: uuid.UUID, retryable: Sequence[S
     return await connection.fetchrow(_RETRY, job_id, list(retryable))
 
 
+async def next_event(connection: Connection, job_id: uuid.UUID) -> Record | None:
+    """The number of one more event of the job, and its run."""
+    return await connection.fetchrow("UPDATE job_details SET last_seq = last_seq + 1 WHERE job_id = $1 RETURNING last_seq, run_id", job_id)
+
+
 async def wake(connection: Connection, job_id: uuid.UUID) -> Record | None:
     """From awaiting a decision back to queued; None where it does not await one."""
     return await connection.fetchrow(_WAKE, job_id)

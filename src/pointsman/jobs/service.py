@@ -47,6 +47,13 @@ async def wake(connection: Connection, job_id: uuid.UUID) -> bool:
     return True
 
 
+async def tell(connection: Connection, job_id: uuid.UUID, type_: str, payload: dict[str, Any]) -> None:
+    """An event of a job, and of its run, within the caller's transaction."""
+    row = await queries.next_event(connection, job_id)
+    if row is not None:
+        await events.tell(connection, [events.Told(job_id, row["run_id"], row["last_seq"], type_, payload)])
+
+
 async def deny(connection: Connection, job_id: uuid.UUID, reason: str) -> bool:
     """What a job awaited was denied: it has failed, within the caller's transaction. `reason` begins with `denied`."""
     return await end(connection, job_id, before="awaiting_approval", after="failed", reason=reason)

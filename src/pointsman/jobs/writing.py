@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
 
 from pointsman.jobs import claiming, finishing
 from pointsman.jobs.points import CLAIMING
 from pointsman.jobs.rows import Claim, Claimed, Finish, Gone, Parked
+from pointsman.jobs.service import wake
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.group_commit import GroupCommit
+
+Settled = Callable[[Connection, Sequence[uuid.UUID]], Awaitable[Sequence[uuid.UUID]]]
 
 MOST = 128
 """Jobs in one transaction."""
@@ -17,13 +21,17 @@ MOST = 128
 class JobWriter:
     """The group-commit writer of a worker process; `run_claiming` and `run_finishing` are its loops."""
 
-    def __init__(self, db: Database) -> None:
-        """Make one; nothing is written until the loops run."""
+    def __init__(self, db: Database, *, settled: Settled | None = None) -> None:
+        """Make one; nothing is written until the loops run.
+
+        `settled` tells which jobs wait for no decision: what they ask for may have been decided before they said that they wait.
+        """
+        self._settled = settled
         self._claiming: GroupCommit[Claim, Claimed | Parked | Gone] = GroupCommit(
             db, _claim, name="jobs.claim", key=lambda claim: claim.job_id, most=MOST, failpoint=lambda _: CLAIMING
         )
         self._finishing: GroupCommit[Finish, bool] = GroupCommit(
-            db, _finish, name="jobs.finish", key=lambda one: one.attempt.job_id, most=MOST, failpoint=finishing.failpoint_of
+            db, self._finish, name="jobs.finish", key=lambda one: one.attempt.job_id, most=MOST, failpoint=finishing.failpoint_of
         )
 
     async def claim(self, claim: Claim) -> Claimed | Parked | Gone:
@@ -45,12 +53,16 @@ class JobWriter:
         """Write ends until cancelled."""
         await self._finishing.run()
 
+    async def _finish(self, connection: Connection, finishes: Sequence[Finish]) -> list[bool]:
+        async with connection.transaction():
+            done = await finishing.finish(connection, finishes)
+            asking = [one.attempt.job_id for one, was_done in zip(finishes, done, strict=True) if was_done and one.ending == "asks"]
+            if asking and self._settled is not None:
+                for job_id in await self._settled(connection, asking):
+                    await wake(connection, job_id)
+            return done
+
 
 async def _claim(connection: Connection, claims: Sequence[Claim]) -> list[Claimed | Parked | Gone]:
     async with connection.transaction():
         return await claiming.claim(connection, claims)
-
-
-async def _finish(connection: Connection, finishes: Sequence[Finish]) -> list[bool]:
-    async with connection.transaction():
-        return await finishing.finish(connection, finishes)
