@@ -22,7 +22,7 @@ from tests.fakes.work import FakeWork
 
 from pointsman.execution.engines import Parts, make_engine
 from pointsman.execution.engines.signing import signature_headers
-from pointsman.execution.errors import EngineNotInstalled, TargetFailed
+from pointsman.execution.errors import EngineFailed, EngineNotInstalled, TargetFailed
 from pointsman.execution.handlers import read_handler
 from pointsman.execution.ports import Done, Engine, Failed
 from pointsman.jobs.job_spec import JobSpec
@@ -73,7 +73,7 @@ async def test_a_request_that_is_repeated_is_recognised_by_its_id(
     owner: Connection,
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(TargetFailed):
+    with pytest.raises(EngineFailed):
         await calling(parts, remote).run(work_of(job_id, "away=1", tmp_path))
     await owner.execute("UPDATE job_details SET epoch = 2")
     again = work_of(job_id, "away=1", tmp_path)

@@ -21,6 +21,7 @@ PROGRAMS = (
     "overload",
     "jobs",
     "workers",
+    "breaker",
 )
 
 

@@ -16,6 +16,17 @@ class TargetFailed(Problem):
     title = "The execution target failed"
 
 
+class EngineFailed(Problem):
+    """The remote side of an execution engine could not be reached, or says that it is out of order.
+
+    The job is tried again. When it happens several times in a row, the engine is left alone for a while: `GET /v2/breakers` shows it.
+    """
+
+    kind = Kind.UPSTREAM
+    code = "engine-failed"
+    title = "The execution engine failed"
+
+
 class SandboxRefused(Problem):
     """What the job asks for cannot be had on this target: more memory, network or mounts than it grants, or no isolation at all.
 

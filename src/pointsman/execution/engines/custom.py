@@ -14,7 +14,7 @@ from pointsman.execution.engines.filling import number_at, text_at
 from pointsman.execution.engines.printed import plain
 from pointsman.execution.engines.signing import signature_headers
 from pointsman.execution.engines.spending import Spending
-from pointsman.execution.errors import EngineNotInstalled, TargetFailed
+from pointsman.execution.errors import EngineFailed, EngineNotInstalled, TargetFailed
 from pointsman.execution.grants import SecretRef
 from pointsman.execution.handlers import Custom, Endpoint, read_handler
 from pointsman.execution.ports import Asks, Done, Engine, Failed, Outcome, Work
@@ -58,7 +58,7 @@ class EndpointEngine:
         self._parts = parts
 
     async def run(self, work: Work) -> Outcome:
-        """Send the job, signed, and take the answer. Raises TargetFailed where the endpoint is away or says that it is."""
+        """Send the job, signed, and take the answer. Raises EngineFailed where the endpoint is away or says that it is."""
         permit = await work.permit(_CALL, _CALL, work.prompt, {"prompt": work.prompt})
         if permit.verdict == "deny":
             return _failed(f"denied: {permit.reason}")
@@ -95,9 +95,9 @@ class EndpointEngine:
                 "POST", endpoint.url, headers=headers, body=body, timeout=timedelta(seconds=endpoint.timeout)
             )
         except (EgressFailed, EgressTimeout, EgressTooLarge) as problem:
-            raise TargetFailed(f"The endpoint: {problem.detail}") from problem
+            raise EngineFailed(f"The endpoint: {problem.detail}") from problem
         if answer.status in _BUSY or answer.status >= 500:
-            raise TargetFailed(f"The endpoint answered with status {answer.status}.")
+            raise EngineFailed(f"The endpoint answered with status {answer.status}.")
         return answer
 
     async def _answered(self, work: Work, answer: Answer, began: float, epoch: int) -> Outcome:
