@@ -10,6 +10,7 @@ import signal
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,8 +78,9 @@ class FolderSandbox:
         assert process.stdout
         assert process.stderr
         if process.stdin is not None:
-            process.stdin.write(stdin)
-            process.stdin.close()
+            with suppress(ConnectionError, RuntimeError):  # it may end without having read
+                process.stdin.write(stdin)
+                process.stdin.close()
 
         async def read(name: Stream, stream: asyncio.StreamReader) -> None:
             while data := await stream.read(65_536):

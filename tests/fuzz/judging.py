@@ -121,6 +121,10 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r"(POST|PATCH) /v2/teams\S* /agents.*", "members are agents that exist, each listed once, and one of them leads"),
     (r"(PUT|PATCH) /v2/teams/\S+ /path/agent_id", "a member is an agent that exists"),
     (
+        r"(POST|PATCH) /v2/(engines|targets)(/\{\w+\})? /(handler_config|connection_config|capacity).*",
+        "what a config may say depends on the type beside it, and none holds a secret",
+    ),
+    (
         r"(POST|PATCH) /v2/agents(/\{\w+\})? (/config.*|/prompt_\w+)?",
         "an agent's fields have to hold together: its prompt, its models and its script",
     ),
