@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import posixpath
@@ -14,6 +15,9 @@ from pointsman.execution.errors import SandboxRefused, TargetFailed
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
+_DEEPEST = 256
+_CHANGED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO}
+"""What the kernel answers where something was removed or replaced since it was listed, by a link for instance, or was never there."""
 
 
 def unpack(archive: bytes, workspace: str, uid: int, gid: int) -> None:
@@ -34,13 +38,16 @@ def unpack(archive: bytes, workspace: str, uid: int, gid: int) -> None:
 def pack(workspace: str, paths: Sequence[str], most: int) -> bytes:
     """A tar of these paths, at most `most` bytes (else TargetFailed). Links that lead out, devices, pipes and sockets are left out."""
     buffer = io.BytesIO()
-    with _opened(workspace, _FOLDER) as top, tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path in paths:
-            parts = inner_parts(path)
-            if parts is None:
-                raise SandboxRefused(f"{path!r} is outside the workspace.")
-            with suppress(FileNotFoundError, NotADirectoryError):
-                _pack_path(tar, buffer, top, parts, most)
+    inner = [inner_parts(path) for path in paths]
+    try:
+        with _opened(workspace, _FOLDER) as top, tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for path, parts in zip(paths, inner, strict=True):
+                if parts is None:
+                    raise SandboxRefused(f"{path!r} is outside the workspace.")
+                with _passing_over():
+                    _pack_path(tar, buffer, top, parts, most)
+    except OSError as error:
+        raise TargetFailed(f"The workspace could not be read: {error.filename!r}: {error.strerror}.") from error
     return buffer.getvalue()
 
 
@@ -106,8 +113,10 @@ def _pack_path(tar: tarfile.TarFile, buffer: io.BytesIO, top: int, parts: list[s
 
 
 def _pack_folder(tar: tarfile.TarFile, buffer: io.BytesIO, folder: int, prefix: str, most: int) -> None:
+    if prefix.count("/") > _DEEPEST:
+        raise TargetFailed(f"The workspace's folders are nested more than {_DEEPEST} deep.")
     for name in sorted(os.listdir(folder)):
-        with suppress(FileNotFoundError):
+        with _passing_over():
             _pack_entry(tar, buffer, folder, name, f"{prefix}/{name}" if prefix else name, most)
 
 
@@ -140,6 +149,15 @@ def _add(tar: tarfile.TarFile, buffer: io.BytesIO, entry: tarfile.TarInfo, file:
         tar.addfile(entry, file)
     except OSError as error:
         raise TargetFailed(f"{entry.name!r} changed while it was being read.") from error
+
+
+@contextmanager
+def _passing_over() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CHANGED:
+            raise
 
 
 @contextmanager
