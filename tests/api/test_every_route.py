@@ -51,14 +51,31 @@ BODIES: dict[str, Any] = {
     "PATCH /v2/engines/{}": {"name": "Renamed"},
     "POST /v2/targets": {"id": "new", "name": "New", "type": "local"},
     "PATCH /v2/targets/{}": {"name": "Renamed"},
+    "POST /v2/runner/sandboxes": {"target": "local", "handle": "pm-new-1", "memory_mb": 64, "cpus": 1},
+    "POST /v2/runner/sandboxes/{}/exec": {"id": "one", "argv": ["true"]},
 }
-QUERIES = {"DELETE /v2/users/{}/data": "?without_export=true", "GET /v2/prompts/{}/diff": "?from=1&to=2"}
+QUERIES = {
+    "GET /v2/runner/probe": "?target=local",
+    "GET /v2/runner/sandboxes": "?target=local",
+    "DELETE /v2/runner/sandboxes/{}": "?target=local",
+    "DELETE /v2/users/{}/data": "?without_export=true",
+    "GET /v2/prompts/{}/diff": "?from=1&to=2",
+}
 # What belongs to a tenant; everything else with an id is the operator's catalogue, which all tenants share.
 OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/", "/v2/budgets/", "/v2/erasures/", "/v2/jobs/", "/v2/approvals/")
 OPERATORS_ONLY = {
     "GET /v2/audit/verify",
     "GET /v2/tenants/{}/export",
     "DELETE /v2/tenants/{}",
+    "GET /v2/runner/probe",
+    "GET /v2/runner/sandboxes",
+    "POST /v2/runner/sandboxes",
+    "GET /v2/runner/sandboxes/{}",
+    "DELETE /v2/runner/sandboxes/{}",
+    "PUT /v2/runner/sandboxes/{}/files",
+    "GET /v2/runner/sandboxes/{}/files",
+    "POST /v2/runner/sandboxes/{}/exec",
+    "DELETE /v2/runner/sandboxes/{}/commands/{}",
     *(f"POST /v2/{noun}" for noun in ("engines", "targets")),
     *(f"{method} /v2/{noun}/{{}}" for noun in ("engines", "targets") for method in ("PATCH", "DELETE")),
 }
@@ -80,8 +97,8 @@ class Scene:
         """A path to objects that exist; with `missing`, to ones of the same form that do not."""
         noun = endpoint.template.split("/")[2]
         first = {"runs": "run_0000000000000000000000", "keys": "2000000000"}.get(noun, "none-such") if missing else self.ids.get(noun, "")
-        second = {"versions": "1", "labels": "production", "members": "support"}
-        values = iter([first, *(second[segment] for segment in endpoint.template.split("/")[4:5] if segment in second)])
+        second = {"versions": "1", "labels": "production", "members": "support", "commands": "one"}
+        values = iter([first, *(second[segment] for segment in endpoint.template.split("/")[4:6] if segment in second)])
         return re.sub(r"\{[^}]+\}", lambda _: next(values), endpoint.template) + QUERIES.get(name_of(endpoint), "")
 
     async def call(self, endpoint: Endpoint, key: str | None, *, missing: bool = False) -> httpx.Response:
@@ -143,6 +160,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         "tenants": "nobody",
         "engines": "direct_ops",
         "targets": "local",
+        "runner": "pm-none-1",
     }
 
 
@@ -207,7 +225,9 @@ async def test_the_right_key_is_let_in_by_each_of_its_scopes(scene: Scene, endpo
         key = await scene.key(scope, tenant=None if name_of(endpoint) in OPERATORS_ONLY else "acme")
         answer = await scene.call(endpoint, key)
         # A run that has ended can be neither cancelled nor resumed, and the second scope's turn may find the first one's work done.
-        assert answer.status_code in {200, 201, 202, 204, 409}, (scope, answer.text)
+        # Nor does this gateway serve sandboxes to others: its operator has named no target.
+        unserved = answer.status_code == 404 and answer.json()["code"] in {"runner-not-served", "sandbox-not-found"}
+        assert unserved or answer.status_code in {200, 201, 202, 204, 409}, (scope, answer.text)
         if answer.headers.get("content-type") == "application/json":
             json.loads(answer.content)
 

@@ -133,8 +133,7 @@ class RunnerDesk:
         await self._runners.aclose()
 
     async def _require_target(self, principal: Principal, target_id: str) -> ExecutionTarget:
-        if not principal.is_operator:
-            raise OperatorOnly("This key belongs to a tenant.", hint="Use a key without owner_id: an operator's.")
+        _require_operator(principal)
         if target_id not in self._settings.targets:
             raise RunnerNotServed(
                 f"The target {target_id!r} is not served.", hint="The operator there adds it to POINTSMAN_RUNNER__TARGETS."
@@ -142,6 +141,7 @@ class RunnerDesk:
         return await self._targets.require_target(target_id)
 
     def _require_held(self, principal: Principal, handle: str) -> Held:
+        _require_operator(principal)
         held = self._held.get(_served(principal, handle))
         if held is None:
             raise SandboxNotFound(f"No sandbox {handle!r} is held here.", hint="Was it closed, or its caller silent for too long?")
@@ -159,6 +159,11 @@ class RunnerDesk:
             await self._close(served)
         except Problem as problem:
             log.warning("runner.not_closed", handle=served, error=problem.detail)
+
+
+def _require_operator(principal: Principal) -> None:
+    if not principal.is_operator:
+        raise OperatorOnly("This key belongs to a tenant.", hint="Use a key without owner_id: an operator's.")
 
 
 def _served(principal: Principal, handle: str) -> str:
