@@ -222,6 +222,7 @@ async def test_an_export_holds_all_that_an_erasure_takes_and_no_secret(talk: Tal
         "session": 7,
         "message": 900,
         "run": 450,
+        "supervised_run": 450,
         "memory": 1,
         "usage": 450,
         "budget": 1,

@@ -54,6 +54,12 @@ SECTIONS: dict[str, Section] = {
         _MINE,
         ("t.ordinal", "bigint"),
     ),
+    "supervised_run": _section(
+        "s.*, t.run_id",
+        "supervisor_details t JOIN supervisor_runs s ON s.id = t.supervisor_run_id",
+        "t.tenant_id = $1 AND ($2::varchar IS NULL OR s.user_id = $2)",
+        ("t.run_id", "varchar"),
+    ),
     "job": _section(
         "j.*, t.run_id, t.user_id, t.job_spec",
         "job_details t JOIN execution_jobs j ON j.id = t.job_id",
