@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.cli_scene import CommandLine, eventually, postmasters
@@ -23,9 +24,24 @@ def test_it_plays_to_its_end(cli: CommandLine, tmp_path: Path) -> None:
     assert "request 4: 429" in done.stdout
     assert "chat 1: answered" in done.stdout
     assert "has used up the budget of tokens for the day, or too little is left" in done.stdout
+    assert_mended(done.stdout)
     assert "TOTAL" in done.stdout
     assert "\x1b" not in done.stdout
     assert list(rooms.iterdir()) == []
+
+
+def assert_mended(told: str) -> None:
+    """A supervising team mended the bug; where no isolation can be had, that is what was said."""
+    if "kept apart by" not in told:
+        assert "without isolation nothing is run here" in told
+        return
+    assert "code_fix, low risk, 1 job for coding" in told
+    assert "asks for edit_file" in told
+    assert "the reviewer: approved" in told
+    assert "python3 -B -m unittest -f: exit 1" in told
+    assert "python3 -B -m unittest -f: exit 0" in told
+    assert "+    return [share + 1 if place < odd else share for place in range(friends)]" in told
+    assert "NOT mended" not in told
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -41,8 +57,18 @@ def test_a_signal_ends_it_and_what_it_started(cli: CommandLine, tmp_path: Path, 
 
 
 def test_the_repositorysexamples_are_the_packages() -> None:
-    here = Path(__file__).parents[2] / "examples" / "support"
-    assert (here / "prompt.md").read_text() == example("prompt.md")
+    here = Path(__file__).parents[2] / "examples"
+    assert (here / "support" / "prompt.md").read_text() == example("prompt.md")
+    assert (here / "repair" / "repository" / "bill.py").is_file()
+
+
+def test_the_bug_of_the_example_is_one() -> None:
+    """Before and after the change that the script makes."""
+    bill = (Path(__file__).parents[2] / "examples" / "repair" / "repository" / "bill.py").read_text()
+    for source, shares in ((bill, [334, 334, 333]), (bill.replace("<= odd", "< odd"), [334, 333, 333])):
+        names: dict[str, Any] = {}
+        exec(source, names)
+        assert names["split"](1000, 3) == shares
 
 
 def conversation() -> list[dict[str, list[dict[str, str]]]]:

@@ -16,6 +16,7 @@ from pointsman.cli.runs import line_of
 from pointsman.cli.speaking import Speaker
 from pointsman.cli.throwaway import throwaway_gateway
 from pointsman.cli.usage import show_report
+from pointsman.cli.workshop import Workshop
 from pointsman.client import Event, PointsmanClient, ProblemResponse
 
 _SCRIPT = "scripted:script"
@@ -55,6 +56,7 @@ class _Play:
         self._edit_and_roll_back()
         self._limit_a_key()
         self._use_up_a_budget()
+        Workshop(self._client, tell=_tell, scene=_scene).play()
         self._count()
 
     def _load(self) -> None:
