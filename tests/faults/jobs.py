@@ -100,7 +100,7 @@ def _points(stage: Stage) -> list[str]:
 
 @asynccontextmanager
 async def _targets(stage: Stage, work: Work) -> AsyncGenerator[None]:
-    """`work` with room for all, `narrow` with room for one, and `broken`, which nobody reaches."""
+    """`work` with room for all, and `narrow` with room for one."""
     mounts = {"mounts": [{"source": str(work.effects), "path": "/effects", "writable": True}]}
     if stage.options.on == "docker":
         with ExitStack() as stack:
@@ -118,8 +118,6 @@ async def _make_targets(stage: Stage, kind: str, connection: dict[str, Any]) -> 
         capacity = {"max_concurrent_jobs": slots, "memory_mb": 512, "cpus": 1}
         target = {"id": name, "name": name, "type": kind, "connection_config": connection, "capacity": capacity}
         await stage.ask("POST", "/v2/targets", target)
-    nobody = {"host": "127.0.0.1", "port": 1, "user": "nobody", "host_key": _HOST_KEY, "private_key": {"secret": "nobody"}}
-    await stage.ask("POST", "/v2/targets", {"id": "broken", "name": "broken", "type": "ssh", "connection_config": nobody})
 
 
 async def _at_failpoints(work: Work, workers: Fleet, waiting: Iterator[str], deaths: Deaths) -> None:
@@ -174,8 +172,9 @@ async def _gateway_dies(work: Work, _workers: Fleet, name: str, spec: str) -> bo
 async def _bring_past(work: Work, name: str) -> None:
     """Jobs that pass this transition, on whichever worker takes them."""
     if name.startswith("jobs.retry"):
+        broken = await _broken_target(work)
         for _ in range(2):
-            await work.submit(["true"], work=1, ends=("failed",), waits=5, target="broken", spec={"max_attempts": 2})
+            await work.submit(["true"], work=1, ends=("failed",), waits=5, target=broken, spec={"max_attempts": 2})
     elif name.startswith(("jobs.wake", "jobs.park")):
         for _ in range(3):
             await work.submit(work.effect(0.1), work=1, waits=60, target="narrow")
@@ -185,6 +184,14 @@ async def _bring_past(work: Work, name: str) -> None:
     else:
         for _ in range(3):
             await work.submit(work.effect(0.3), work=1, target="work")
+
+
+async def _broken_target(work: Work) -> str:
+    """A target that nobody reaches, a new one each time: when one has failed often enough, the breaker lets nothing be tried again."""
+    name = f"broken-{work.stage.chance.getrandbits(32):08x}"
+    nobody = {"host": "127.0.0.1", "port": 1, "user": "nobody", "host_key": _HOST_KEY, "private_key": {"secret": "nobody"}}
+    await work.stage.ask("POST", "/v2/targets", {"id": name, "name": name, "type": "ssh", "connection_config": nobody})
+    return name
 
 
 async def _cancel_one(work: Work, armed: Replica) -> None:
