@@ -174,7 +174,7 @@ async def _bring_past(work: Work, name: str) -> None:
     if name.startswith("jobs.retry"):
         broken = await _broken_target(work)
         for _ in range(2):
-            await work.submit(["true"], work=1, ends=("failed",), waits=5, target=broken, spec={"max_attempts": 2})
+            await work.submit(["true"], work=1, ends=("failed", "failed_circuit_open"), waits=5, target=broken, spec={"max_attempts": 2})
     elif name.startswith(("jobs.wake", "jobs.park")):
         for _ in range(3):
             await work.submit(work.effect(0.1), work=1, waits=60, target="narrow")
