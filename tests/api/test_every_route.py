@@ -33,6 +33,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v2/agents/{}": {"name": "Renamed"},
     "POST /v2/agents/{}/chat": {"message": "Hello", "user_id": "u1"},
     "POST /v2/teams": {"id": "new", "name": "New", "mode": "coordinate"},
+    "POST /v2/teams/{}/runs": {"message": "Hello", "user_id": "u1"},
     "PATCH /v2/teams/{}": {"name": "Renamed"},
     "PUT /v2/teams/{}/members/{}": {"role": "leader"},
     "PATCH /v2/teams/{}/members/{}": {"order_index": 1},
@@ -61,6 +62,7 @@ QUERIES = {
     "DELETE /v2/users/{}/data": "?without_export=true",
     "GET /v2/prompts/{}/diff": "?from=1&to=2",
 }
+LEADER = {"agent_id": "support", "role": "leader"}
 # What belongs to a tenant; everything else with an id is the operator's catalogue, which all tenants share.
 OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/", "/v2/budgets/", "/v2/erasures/", "/v2/jobs/", "/v2/approvals/")
 OPERATORS_ONLY = {
@@ -135,7 +137,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         asking = {"turns": [{"tool_calls": [{"name": "memory", "args": {"action": "recall"}, "id": "c1"}]}, {"text": "Done."}]}
         config = {"model": "scripted:play", "script": asking, "worker_config": {"permissions": {"ask": ["memory"]}}}
         await _made(client, "/v2/agents", id="careful", name="Careful", template="Ask.", config=config)
-        await _made(client, "/v2/teams", id="desk", name="Desk", mode="coordinate", agents=[{"agent_id": "support"}])
+        await _made(client, "/v2/teams", id="desk", name="Desk", mode="coordinate", agents=[LEADER, {"agent_id": "careful"}])
     async with client_of(app, tenant) as client:
         paused = await _made(client, "/v2/agents/careful/chat", message="Hello", user_id="u1", session_id="waiting")
         run = await _made(client, "/v2/agents/support/chat", message="Hello", user_id="u1", session_id="talk")
