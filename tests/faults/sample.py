@@ -22,6 +22,7 @@ PROGRAMS = (
     "jobs",
     "workers",
     "breaker",
+    "approvals",
 )
 
 

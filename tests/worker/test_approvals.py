@@ -103,11 +103,3 @@ async def test_of_decisions_at_once_one_counts_and_the_job_acts_once(desk: Desk)
         row = await desk.jobs.until(job)
         approved = (await desk.service.require_approval(BOSS, approval)).status == "approved"
         assert (row["status"] == "completed") == approved
-
-
-async def test_a_job_that_was_decided_before_it_came_to_rest_goes_on(desk: Desk, owner: Connection) -> None:
-    job = await desk.jobs.create(["echo", "x"])
-    await owner.execute("UPDATE execution_jobs SET status = 'running' WHERE id = $1", job.id)
-    await owner.execute("UPDATE execution_jobs SET status = 'awaiting_approval' WHERE id = $1", job.id)
-    await settle_over(desk.db)
-    assert (await desk.jobs.read(job))["status"] == "queued"

@@ -13,6 +13,7 @@ from pointsman.approvals.errors import ApprovalNotFound, ApprovalScopeMissing
 from pointsman.approvals.rows import Approval, Asking, Decision, Status
 from pointsman.approvals.schemas import ApprovalRead, Choice
 from pointsman.audit.service import SYSTEM, record
+from pointsman.kit import failpoints
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.ids import new_id
 from pointsman.kit.principal import Principal
@@ -21,6 +22,7 @@ from pointsman.runs.schemas import RunDecision
 from pointsman.web.paging import Page, decode_cursor, page_of
 
 DECIDE = "approvals:decide"
+_DECIDING = failpoints.declare("approvals.decide", "Somebody decides: the approval, its event, and what goes on from it.")
 _TTL_NOTE = "Nobody decided in time."
 
 
@@ -66,8 +68,12 @@ class ApprovalService:
 
         Raises ApprovalNotFound, ApprovalOwnRun, ApprovalDecided with the first decision inside, InvalidRequest, ApprovalArgsDenied.
         """
+        await _DECIDING.reach("before")
         async with self._db.transaction() as connection:
-            return await _decide(connection, principal, approval_id, choice, note, args)
+            approval = await _decide(connection, principal, approval_id, choice, note, args)
+            await _DECIDING.reach("in")
+        await _DECIDING.reach("after")
+        return approval
 
     async def decide_for_run(self, principal: Principal, run_id: str, decisions: Sequence[RunDecision]) -> None:
         """All or none of them. Raises ApprovalScopeMissing and what `decide` raises."""
