@@ -106,8 +106,7 @@ class RunnerDesk:
             async for frame in output.told(running):
                 yield frame
         finally:
-            running.cancel()
-            await asyncio.wait({running})
+            await _ended(running)
             held.commands.pop(command.id, None)
             held.heard = time.monotonic()
 
@@ -115,8 +114,7 @@ class RunnerDesk:
         """End a command with all its processes; returns when they are gone. One that has ended is as good. Raises SandboxNotFound."""
         running = self._require_held(principal, handle).commands.get(command_id)
         if running is not None:
-            running.cancel()
-            await asyncio.wait({running})
+            await _ended(running)
 
     async def run(self) -> None:
         """Close what nobody asks for any more, until cancelled."""
@@ -159,6 +157,13 @@ class RunnerDesk:
             await self._close(served)
         except Problem as problem:
             log.warning("runner.not_closed", handle=served, error=problem.detail)
+
+
+async def _ended(running: asyncio.Task[Exited]) -> None:
+    """Cancelled once, whoever asks: a second time would interrupt the sandbox while it ends the command's processes."""
+    if not running.cancelling():
+        running.cancel()
+    await asyncio.wait({running})
 
 
 def _require_operator(principal: Principal) -> None:
