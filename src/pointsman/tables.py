@@ -17,6 +17,7 @@ from pointsman.knowledge import models as knowledge
 from pointsman.prompts import models as prompts
 from pointsman.retention import models as retention
 from pointsman.runs import models as runs
+from pointsman.schedules import models as schedules
 from pointsman.sessions import models as sessions
 from pointsman.skills import models as skills
 from pointsman.supervision import models as supervision
@@ -40,6 +41,7 @@ SLICES = (
     prompts,
     retention,
     runs,
+    schedules,
     sessions,
     skills,
     supervision,

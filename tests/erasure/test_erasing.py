@@ -27,7 +27,7 @@ OWNING = {"tenant_id", "user_id", "owner_id", "session_id"}
 ERASED = {
     *("sessions", "messages", "runs", "past_turns", "memories", "token_usage", "usage_details", "idempotency_keys", "budgets"),
     *("user_tokens", "knowledge_entries", "api_keys", "data_exports", "job_details", "job_memory", "approvals"),
-    *("supervisor_runs", "supervisor_details"),
+    *("supervisor_runs", "supervisor_details", "schedules", "schedule_fires"),
 }
 KEPT = {
     "audit_log": "who changed what, in a chain that must stay verifiable; nothing of what anybody said",
@@ -66,6 +66,20 @@ async def furnish(owner: Connection, *, tenant: str = "", user: str = "ann", mar
     stored = f"{tenant}/{user}" if tenant else user
     await owner.execute(
         "INSERT INTO memories (id, tenant_id, user_id, agent_id, content) VALUES ($1, $2, $3, 'a', $4)", new_id("mem"), tenant, user, mark
+    )
+    await owner.execute(
+        "INSERT INTO schedules (tenant_id, id, subject_type, subject_id, cron, timezone, missed, request, user_id, key_id, paused)"
+        " VALUES ($1, $2, 'agent', 'a', '0 9 * * *', 'UTC', 'skip', json_build_object('message', $3::text), $4, 1, false)",
+        tenant,
+        new_id("sch"),
+        mark,
+        user,
+    )
+    await owner.execute(
+        "INSERT INTO schedule_fires (tenant_id, schedule_id, due_at, run_id, status) SELECT tenant_id, id, now(), 'r', 'started'"
+        " FROM schedules WHERE tenant_id = $1 AND user_id = $2",
+        tenant,
+        user,
     )
     await owner.execute(
         "INSERT INTO user_tokens (user_id, integration_key, provider, token_type, encrypted_token_data) VALUES ($1, 'k', 'p', 'jwt', $2)",

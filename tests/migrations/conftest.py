@@ -28,6 +28,9 @@ _VALUES: dict[type, Any] = {
     dt.datetime: dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
 }
 _CHECKED = {
+    "schedules.subject_type": "agent",
+    "schedules.missed": "skip",
+    "schedule_fires.status": "pending",
     "circuit_breakers.kind": "target",
     "circuit_breakers.state": "open",
     "team_info.mode": "coordinate",

@@ -20,6 +20,7 @@ from pointsman.bootstrap.execution import provide_execution
 from pointsman.bootstrap.jobs import provide_jobs
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
+from pointsman.bootstrap.schedules import provide_schedules
 from pointsman.bootstrap.supervision import provide_supervision
 from pointsman.budgets.metering import Budgets
 from pointsman.budgets.service import BudgetService
@@ -106,6 +107,7 @@ class Gateway:
         approvals = ApprovalService(db)
         self.agents = agents = AgentService(db, self.models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt)
         teams, supervision = TeamService(db), provide_supervision(self, catalogue, replay)
+        team_runs = TeamRuns(db, teams, self._chat, supervision)
         self.provide(
             settings,
             self._authenticator,
@@ -114,7 +116,7 @@ class Gateway:
             PromptService(db, changed=catalogue.forget_prompt),
             agents,
             teams,
-            TeamRuns(db, teams, self._chat, supervision),
+            team_runs,
             SessionService(db),
             MemoryService(db, require_agent=agents.require_agent),
             RunService(db, replay, self._rescue, approvals.decide_for_run, supervision),
@@ -130,6 +132,7 @@ class Gateway:
         )
         provide_execution(self)
         provide_jobs(self)
+        provide_schedules(self, agents, teams, self._chat, team_runs)
         self.services[Flag] = self.draining
         self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
         loop = asyncio.get_running_loop()

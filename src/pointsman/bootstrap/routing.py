@@ -20,6 +20,7 @@ from pointsman.jobs import routes as job_routes
 from pointsman.llm import routes as model_routes
 from pointsman.prompts import routes as prompt_routes
 from pointsman.runs import routes as run_routes
+from pointsman.schedules import routes as schedule_routes
 from pointsman.sessions import routes as session_routes
 from pointsman.teams import routes as team_routes
 from pointsman.tools import routes as tool_routes
@@ -52,4 +53,5 @@ def routers() -> list[APIRouter | BaseRoute]:
         breaker_routes.router,
         runner_routes.router,
         *runner_routes.routes,
+        schedule_routes.router,
     ]

@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "usage": "Tokens and cost.",
         "budgets": "What may be spent in a day or a month.",
         "audit": "The log of changes.",
+        "schedules": "Agents and teams that are asked by the clock.",
         "breakers": "What failed too often and is left alone for now.",
         "workers": "The processes that do jobs, and what each has in hand.",
         "users": "Export or erase what a user left.",

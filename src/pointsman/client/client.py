@@ -15,6 +15,7 @@ from pointsman.client.fleet import Breakers, Workers
 from pointsman.client.jobs import Jobs
 from pointsman.client.leaving import Erasures, Leaving
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
+from pointsman.client.schedules import Schedules
 from pointsman.client.shapes import ChatAnswer
 from pointsman.client.streaming import PATIENCE, Event, Follower
 from pointsman.client.transport import Transport
@@ -46,6 +47,7 @@ class PointsmanClient:
         self.users = Leaving(self._transport, "users", "data")
         self.tenants = Leaving(self._transport, "tenants")
         self.erasures = Erasures(self._transport)
+        self.schedules = Schedules(self._transport)
         self.breakers = Breakers(self._transport)
         self.workers = Workers(self._transport)
 

@@ -16,6 +16,7 @@ from pointsman.jobs import disposal as jobs
 from pointsman.kit.db import Connection
 from pointsman.knowledge import disposal as knowledge
 from pointsman.retention.kinds import Swept
+from pointsman.schedules import disposal as schedules
 from pointsman.sessions import disposal as sessions
 from pointsman.usage import disposal as usage
 from pointsman.web import idempotency_queries as idempotency
@@ -38,6 +39,7 @@ STEPS: dict[str, Step] = {
     "usage": usage.erase_usage,
     "credentials": credentials.erase_tokens,
     "knowledge": knowledge.erase_entries,
+    "schedules": schedules.erase_schedules,
     "budgets": budgets.erase_budgets,
     "keys": access.erase_keys,
 }

@@ -12,6 +12,7 @@ from pointsman.jobs import disposal as jobs
 from pointsman.kit.db import Connection
 from pointsman.retention import queries
 from pointsman.runs import disposal as runs
+from pointsman.schedules import disposal as schedules
 from pointsman.sessions import disposal as sessions
 from pointsman.settings import RetentionSettings
 from pointsman.usage import disposal as usage
@@ -44,6 +45,7 @@ def batches(settings: RetentionSettings) -> dict[str, Batch]:
         ("jobs", jobs_kept, _jobs),
         ("runs", runs_kept, _runs),
         ("sessions", _kept(settings.sessions), _sessions),
+        ("schedule_fires", runs_kept, _fires),
         ("usage", _kept(settings.usage), _usage),
         ("snapshots", _SNAPSHOTS_KEPT, _snapshots),
         ("idempotency", ANSWERS_KEPT, _idempotency),
@@ -124,6 +126,15 @@ def _idempotency(kept: timedelta) -> Batch:
     async def batch(connection: Connection, place: Any, most: int) -> Swept:
         del place
         rows = len(await connection.fetch(idempotency_queries.PURGE, kept, most))
+        return Swept(rows, None, rows == most)
+
+    return batch
+
+
+def _fires(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        del place
+        rows = await schedules.expire_fires(connection, kept, most)
         return Swept(rows, None, rows == most)
 
     return batch
