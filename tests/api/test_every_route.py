@@ -48,6 +48,8 @@ BODIES: dict[str, Any] = {
     "POST /v2/runs/{}/resume": {},
     "POST /v2/keys/{}/rotate": {},
     "POST /v2/jobs": {"prompt": "Look around"},
+    "POST /v2/schedules": {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}},
+    "PATCH /v2/schedules/{}": {"paused": True},
     "POST /v2/engines": {"id": "new", "name": "New", "type": "direct_ops"},
     "PATCH /v2/engines/{}": {"name": "Renamed"},
     "POST /v2/targets": {"id": "new", "name": "New", "type": "local"},
@@ -63,8 +65,20 @@ QUERIES = {
     "GET /v2/prompts/{}/diff": "?from=1&to=2",
 }
 LEADER = {"agent_id": "support", "role": "leader"}
+# What a key must be able to do besides, because the route acts in its name later.
+BESIDES = {"POST /v2/schedules": "agents:run", "PATCH /v2/schedules/{}": "agents:run"}
 # What belongs to a tenant; everything else with an id is the operator's catalogue, which all tenants share.
-OWNED = ("/v2/runs/", "/v2/sessions/", "/v2/memories/", "/v2/keys/", "/v2/budgets/", "/v2/erasures/", "/v2/jobs/", "/v2/approvals/")
+OWNED = (
+    "/v2/runs/",
+    "/v2/sessions/",
+    "/v2/memories/",
+    "/v2/keys/",
+    "/v2/budgets/",
+    "/v2/erasures/",
+    "/v2/jobs/",
+    "/v2/approvals/",
+    "/v2/schedules/",
+)
 OPERATORS_ONLY = {
     "GET /v2/audit/verify",
     "GET /v2/tenants/{}/export",
@@ -78,10 +92,22 @@ OPERATORS_ONLY = {
     "GET /v2/runner/sandboxes/{}/files",
     "POST /v2/runner/sandboxes/{}/exec",
     "DELETE /v2/runner/sandboxes/{}/commands/{}",
+    "POST /v2/breakers/{}/reset",
     *(f"POST /v2/{noun}" for noun in ("engines", "targets")),
     *(f"{method} /v2/{noun}/{{}}" for noun in ("engines", "targets") for method in ("PATCH", "DELETE")),
 }
-LISTS = ("/v2/approvals", "/v2/runs", "/v2/sessions", "/v2/memories", "/v2/keys", "/v2/budgets", "/v2/audit", "/v2/usage", "/v2/jobs")
+LISTS = (
+    "/v2/approvals",
+    "/v2/runs",
+    "/v2/sessions",
+    "/v2/memories",
+    "/v2/keys",
+    "/v2/budgets",
+    "/v2/audit",
+    "/v2/usage",
+    "/v2/jobs",
+    "/v2/schedules",
+)
 
 
 @dataclass
@@ -128,6 +154,7 @@ async def scene(whole: Door, owner: Connection) -> Scene:
 async def _objects(app: Door, owner: Connection) -> dict[str, str]:
     operator = await make_key(owner, "admin")
     tenant = await make_key(owner, "admin", owner_id="acme")
+    await owner.execute("INSERT INTO circuit_breakers (id, kind, subject, failures) VALUES ('target:local', 'target', 'local', 1)")
     async with client_of(app, operator) as client:
         await _made(client, "/v2/prompts", id="greeting", name="Greeting", template="One")
         await client.patch("/v2/prompts/greeting", json={"template": "Two"})
@@ -145,6 +172,8 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         key = await _made(client, "/v2/keys", name="a key of acme", scopes=["keys:write"])
         erasure = (await client.delete("/v2/users/u2/data?without_export=true")).json()
         job = await _made(client, "/v2/jobs", prompt="Look around")
+        asked = {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}}
+        schedule = await _made(client, "/v2/schedules", **asked)
         budget = await _made(client, "/v2/budgets", subject_type="tenant", subject_id="acme", unit="tokens", period="day", amount=10**6)
     return {
         "prompts": "greeting",
@@ -157,6 +186,8 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         "budgets": budget["id"],
         "erasures": erasure["id"],
         "jobs": job["id"],
+        "schedules": schedule["id"],
+        "breakers": "target:local",
         "approvals": paused["approvals"][0]["id"],
         "users": "u2",
         "tenants": "nobody",
@@ -224,7 +255,8 @@ async def test_lists_show_nothing_of_another_tenant(scene: Scene) -> None:
 @each_route
 async def test_the_right_key_is_let_in_by_each_of_its_scopes(scene: Scene, endpoint: Endpoint) -> None:
     for scope in endpoint.policy.scopes or ("agents:read",):
-        key = await scene.key(scope, tenant=None if name_of(endpoint) in OPERATORS_ONLY else "acme")
+        besides = [BESIDES[name_of(endpoint)]] if name_of(endpoint) in BESIDES else []
+        key = await scene.key(scope, *besides, tenant=None if name_of(endpoint) in OPERATORS_ONLY else "acme")
         answer = await scene.call(endpoint, key)
         # A run that has ended can be neither cancelled nor resumed, and the second scope's turn may find the first one's work done.
         # Nor does this gateway serve sandboxes to others: its operator has named no target.

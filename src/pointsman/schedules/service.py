@@ -71,8 +71,10 @@ class ScheduleService:
         return page_of(rows, limit, FireRead.of, lambda row: (row["due_at"].isoformat(),))
 
     async def update_schedule(self, principal: Principal, schedule_id: str, patch: SchedulePatch) -> ScheduleRead:
-        """As changed, from now on in the name of the changing key. Raises ScheduleNotFound, InvalidRequest."""
+        """As changed, from now on in the name of the changing key. Raises ScheduleNotFound, ScheduleForbidden, InvalidRequest."""
         sent = {name: getattr(patch, name) for name in patch.model_fields_set}
+        schedule = await self.require_schedule(principal, schedule_id)
+        await self._subjects.require(principal, schedule.subject_type, schedule.subject_id)
         async with self._db.transaction() as connection:
             row = await _require(connection, principal, schedule_id, lock=True)
             request = sent.get("request") or Ask.model_validate(json_text.decode(row["request"]))
