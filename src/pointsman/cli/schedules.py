@@ -62,14 +62,14 @@ def create_schedule(
 
 @app.command("pause")
 def pause_schedule(schedule_id: ScheduleId) -> None:
-    """Let its times pass until it is taken up again."""
+    """Let its times pass until it is resumed."""
     with connected() as client:
         client.schedules.update(schedule_id, {"paused": True})
     say(f"paused schedule {schedule_id}")
 
 
-@app.command("take-up")
-def take_up_schedule(schedule_id: ScheduleId) -> None:
+@app.command("resume")
+def resume_schedule(schedule_id: ScheduleId) -> None:
     """Go on with a paused schedule, from its next time."""
     with connected() as client:
         schedule = client.schedules.update(schedule_id, {"paused": False})
