@@ -238,6 +238,16 @@ class RetentionSettings(_Section):
     usage: Kept = Field(default=timedelta(), description="Usage of model calls.")
 
 
+class ApprovalSettings(_Section):
+    """How people are asked."""
+
+    links_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="Where people reach this gateway (`https://…`): enables signed links that decide without a key.",
+    )
+
+
 class EgressSettings(_Section):
     """Which non-public hosts user-supplied URLs may reach."""
 
@@ -295,6 +305,7 @@ class Settings(BaseSettings):
     workers: WorkerSettings = WorkerSettings()
     runner: RunnerSettings = RunnerSettings()
     retention: RetentionSettings = RetentionSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
     egress: EgressSettings = EgressSettings()
     keyring: KeyRingSettings = KeyRingSettings()
     log: LogSettings = LogSettings()

@@ -99,6 +99,10 @@ POLICIES: Mapping[str, Policy] = {
     "GET /v2/approvals/{id}": scope("approvals:read", "approvals:decide"),
     "POST /v2/approvals/{id}/approve": scope("approvals:decide"),
     "POST /v2/approvals/{id}/deny": scope("approvals:decide"),
+    "POST /v2/approvals/{id}/links": replace(scope("approvals:decide"), replayed=False),
+    # The link itself says who may: it is signed over what was shown and the one decision that it allows.
+    "GET /v2/approvals/{id}/link": PUBLIC,
+    "POST /v2/approvals/{id}/link": PUBLIC,
     "GET /v2/audit": scope("audit:read"),
     "GET /v2/audit/verify": scope("audit:read"),
     "GET /v2/usage": scope("usage:read"),

@@ -69,3 +69,14 @@ class ApprovalLinkInvalid(Problem):
     kind = Kind.FORBIDDEN
     code = "approval-link-invalid"
     title = "The link cannot be used"
+
+
+class ApprovalLinksDisabled(Problem):
+    """Signed links are made only where the operator says at which address people reach the gateway.
+
+    An operator sets `POINTSMAN_APPROVALS__LINKS_URL`. Until then decide with `pointsman approvals` or `POST /v2/approvals/{id}/approve`.
+    """
+
+    kind = Kind.CONFLICT
+    code = "approval-links-disabled"
+    title = "Links are not enabled"

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query
 
+from pointsman.approvals.link_service import LinkService
 from pointsman.approvals.rows import Status
-from pointsman.approvals.schemas import ApprovalRead, DecisionBody
+from pointsman.approvals.schemas import ApprovalRead, DecisionBody, LinksRead
 from pointsman.approvals.service import ApprovalService
 from pointsman.web.deps import Caller, provided
 from pointsman.web.paging import Cursor, Limit, Page
@@ -16,6 +17,7 @@ from pointsman.web.paging import Cursor, Limit, Page
 router = APIRouter(tags=["approvals"])
 
 Approvals = Annotated[ApprovalService, Depends(provided(ApprovalService))]
+Links = Annotated[LinkService, Depends(provided(LinkService))]
 WithStatus = Annotated[Status | None, Query(description="Only those that are so now.")]
 OfRun = Annotated[str | None, Query(max_length=255, description="Only those of this run.")]
 OfJob = Annotated[UUID | None, Query(description="Only those of this job.")]
@@ -54,3 +56,9 @@ async def deny(approvals: Approvals, caller: Caller, approval_id: str, body: Dec
     """Forbid the call; whoever asked is told why. The first decision counts."""
     given = body or DecisionBody()
     return ApprovalRead.of(await approvals.decide(caller, approval_id, "deny", note=given.note, args=given.args))
+
+
+@router.post("/v2/approvals/{approval_id}/links")
+async def make_links(links: Links, caller: Caller, approval_id: str) -> LinksRead:
+    """Signed links with which whoever is sent one decides without a key, where the operator has enabled them."""
+    return await links.make(caller, approval_id)

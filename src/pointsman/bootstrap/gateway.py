@@ -13,6 +13,8 @@ from pointsman.access.service import KeyService
 from pointsman.agents.resolve import Catalogue
 from pointsman.agents.service import AgentService
 from pointsman.approvals.expiring import expire
+from pointsman.approvals.link_service import LinkService
+from pointsman.approvals.links import PURPOSE, Signer
 from pointsman.approvals.service import ApprovalService
 from pointsman.audit.chain import Sealer
 from pointsman.audit.service import AuditService
@@ -121,6 +123,7 @@ class Gateway:
             MemoryService(db, require_agent=agents.require_agent),
             RunService(db, replay, self._rescue, approvals.decide_for_run, supervision),
             approvals,
+            LinkService(db, _signer(settings, keyring)),
             self._usage,
             BudgetService(db, require_agent=agents.require_agent, changed=self.budgets.active.forget),
             AuditService(db),
@@ -201,3 +204,8 @@ class Gateway:
         while not self.draining.is_set():
             self.metrics.usage_ids_used(await self._usage.ids_used())
             await asyncio.sleep(_HOURLY)
+
+
+def _signer(settings: Settings, keyring: KeyRing) -> Signer | None:
+    url = settings.approvals.links_url
+    return None if url is None else Signer(keyring.derive(PURPOSE), url)

@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 
 from pointsman.access import routes as access_routes
 from pointsman.agents import routes as agent_routes
+from pointsman.approvals import link_routes
 from pointsman.approvals import routes as approval_routes
 from pointsman.audit import routes as audit_routes
 from pointsman.breakers import routes as breaker_routes
@@ -43,6 +44,7 @@ def routers() -> list[APIRouter | BaseRoute]:
         budget_routes.router,
         access_routes.router,
         approval_routes.router,
+        *link_routes.routes,
         audit_routes.router,
         model_routes.router,
         tool_routes.router,
