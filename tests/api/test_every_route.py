@@ -174,6 +174,8 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         job = await _made(client, "/v2/jobs", prompt="Look around")
         asked = {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}}
         schedule = await _made(client, "/v2/schedules", **asked)
+        # It has ended: nobody works here, and the stream of a job that waits does not end.
+        await client.post(f"/v2/jobs/{job['id']}/cancel")
         budget = await _made(client, "/v2/budgets", subject_type="tenant", subject_id="acme", unit="tokens", period="day", amount=10**6)
     return {
         "prompts": "greeting",
