@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ QUERIES = {
     "GET /v2/runner/probe": "?target=local",
     "GET /v2/runner/sandboxes": "?target=local",
     "DELETE /v2/runner/sandboxes/{}": "?target=local",
+    "GET /v2/jobs/{}/workspace": "?kind=in",
     "DELETE /v2/users/{}/data": "?without_export=true",
     "GET /v2/prompts/{}/diff": "?from=1&to=2",
 }
@@ -171,7 +173,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         memory = await _made(client, "/v2/memories", user_id="u1", agent_id="support", content="Likes tea.")
         key = await _made(client, "/v2/keys", name="a key of acme", scopes=["keys:write"])
         erasure = (await client.delete("/v2/users/u2/data?without_export=true")).json()
-        job = await _made(client, "/v2/jobs", prompt="Look around")
+        job = await _made(client, "/v2/jobs", prompt="Look around", workspace=base64.b64encode(bytes(1024)).decode())
         asked = {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}}
         schedule = await _made(client, "/v2/schedules", **asked)
         # It has ended: nobody works here, and the stream of a job that waits does not end.

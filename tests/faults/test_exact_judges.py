@@ -18,7 +18,8 @@ def entry(text: str, *tokens: tuple[int, int], final: bool = True, status: int =
 
 
 def row(run: str, call: int, prompt: int, completion: int, *, estimated: bool = False) -> Row:
-    return {"run_id": run, "call": call, "prompt_tokens": prompt, "completion_tokens": completion, "is_estimated": estimated}
+    tokens = {"prompt_tokens": prompt, "completion_tokens": completion}
+    return {"run_id": run, "call": call, "model": "openai:gpt-4o", **tokens, "is_estimated": estimated}
 
 
 def billed(*rows: Row, epoch: int = 1) -> Evidence:
