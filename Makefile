@@ -107,7 +107,7 @@ faults: $(READY) ## Faults against real processes: PROGRAM=kills SEED=1 COUNT=20
 		$(if $(DURATION),--duration $(DURATION)) $(if $(REPORT),--report $(REPORT)) $(ARGS),$(BIN)/python -m tests.faults.sample)
 
 .PHONY: faults-sample
-faults-sample: $(READY) ## The small fixed sample of every fault program, in about five minutes
+faults-sample: $(READY) ## The small fixed sample of every fault program, two at a time, in about five minutes
 	@$(BIN)/python -m tests.faults.sample
 
 .PHONY: bench
