@@ -217,12 +217,12 @@ async def test_what_members_did_is_listed_only_where_it_is_asked_for(caller: Cal
 
 async def test_a_session_goes_with_what_members_said_in_it(scene: Scene, caller: Caller) -> None:
     member = await caller.agent(model="scripted:echo")
-    leader = await scripted(caller, {"tool_calls": [task(member, "secret", "c1")]}, {"text": "End."})
     session = unique("session")
+    leader = await scripted(caller, {"tool_calls": [task(member, f"secret of {session}", "c1")]}, {"text": "End."})
     run_id = (await run(caller, await team_of(caller, leader, member), session_id=session))["run_id"]
     assert (await caller.http.delete(f"/v2/sessions/{session}")).status_code == 204
     assert await scene.fetch("SELECT FROM runs WHERE id = $1 OR parent_run_id = $1", run_id) == []
-    assert await scene.fetch("SELECT FROM messages WHERE session_id = $1 OR content::text LIKE '%secret%'", session) == []
+    assert await scene.fetch("SELECT FROM messages WHERE session_id = $1 OR content::text LIKE '%secret of ' || $1 || '%'", session) == []
 
 
 async def test_in_the_background_the_run_is_accepted_at_once(caller: Caller) -> None:

@@ -52,6 +52,8 @@ async def test_every_failpoint_is_passed_by_ordinary_work(dsn: str, tmp_path: Pa
         try:
             await do_ordinary_work(caller, dsn)
             await do_jobs(caller, dsn)
+            await do_teams_and_approvals(caller)
+            await do_schedules(caller, dsn)
             passed = dict(failpoints.reached())
         finally:
             await caller.aclose()
@@ -81,6 +83,32 @@ async def do_ordinary_work(caller: Caller, dsn: str) -> None:
         await connection.execute("UPDATE runs SET replica = 'rep_dead' WHERE id = $1", reader.run_id)
         await connection.close()
         await reader.until("message.reset")
+
+
+async def do_teams_and_approvals(caller: Caller) -> None:
+    called = {"turns": [{"tool_calls": [{"name": "memory", "args": {"action": "recall"}, "id": "c1"}]}, {"text": "Done."}]}
+    member = await caller.agent(model="scripted:play", script=called, worker_config={"permissions": {"ask": ["memory"]}})
+    paused = await caller.chat(member, "Hello", user_id="u1")
+    await caller.post(f"/v2/approvals/{paused['approvals'][0]['id']}/approve", {})
+    assert (await caller.ended(paused["run_id"]))["status"] == "completed"
+    echo = await caller.agent(model="scripted:echo")
+    tasks = {"turns": [{"tool_calls": [{"name": f"delegate_to_{echo}", "args": {"task": "speak"}, "id": "c1"}]}, {"text": "Done."}]}
+    leader = await caller.agent(model="scripted:play", script=tasks)
+    members = [{"agent_id": leader, "role": "leader"}, {"agent_id": echo}]
+    team = await caller.post("/v2/teams", {"name": "team", "mode": "coordinate", "agents": members})
+    await caller.post(f"/v2/teams/{team['id']}/runs", {"message": "Hello"})
+
+
+async def do_schedules(caller: Caller, dsn: str) -> None:
+    agent = await caller.agent(model="scripted:echo")
+    asked = {"subject_type": "agent", "subject_id": agent, "cron": "0 9 * * *", "request": {"message": "Well?"}}
+    schedule = await caller.post("/v2/schedules", asked)
+    connection = await connect(dsn, role=None)
+    await connection.execute("UPDATE schedules SET next_at = clock_timestamp(), cron = '* * * * *' WHERE id = $1", schedule["id"])
+    await connection.close()
+    async with asyncio.timeout(20):
+        while [fire["status"] for fire in (await caller.get(f"/v2/schedules/{schedule['id']}/fires"))["items"]][:1] != ["started"]:
+            await asyncio.sleep(0.1)
 
 
 async def do_jobs(caller: Caller, dsn: str) -> None:

@@ -119,6 +119,11 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r"POST \S+/render ", "a version and a label at once"),
     (r"PUT \S+ /path/label", "a number or `latest` is a version"),
     (r"(POST|PATCH) /v2/teams\S* /agents.*", "members are agents that exist, each listed once, and one of them leads"),
+    (
+        r"POST /v2/jobs (/worker_pool|/target|/engine|/workspace|/job_spec.*|/worker_config.*)",
+        "pools, targets and engines exist, a workspace is a tar",
+    ),
+    (r"(POST|PATCH) /v2/schedules\S* /(cron|timezone|request.*)", "a cron expression and a time zone exist, and nobody reads along"),
     (r"(PUT|PATCH) /v2/teams/\S+ /path/agent_id", "a member is an agent that exists"),
     (
         r"(POST|PATCH) /v2/(engines|targets)(/\{\w+\})? /(handler_config|connection_config|capacity).*",

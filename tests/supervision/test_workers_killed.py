@@ -86,16 +86,11 @@ async def assert_whole(scene: Supervision, run_id: str, run: dict[str, Any], *, 
 @pytest.mark.parametrize(
     "point",
     [
-        "supervision.claim.in:kill@1",
         "supervision.ask.after:kill@1",
-        "supervision.classify.in:kill@1",
         "supervision.classify.after:kill@1",
-        "jobs.claim.after:kill@1",
         "jobs.finish.in:kill@1",
-        "jobs.finish.after:kill@1",
         "supervision.claim.after:kill@2",
         "supervision.say.after:kill@1",
-        "supervision.end.in:kill@1",
         "supervision.end.after:kill@1",
     ],
 )

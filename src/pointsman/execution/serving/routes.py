@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Response
@@ -23,13 +23,14 @@ router = APIRouter(tags=["runner"])
 
 Desk = Annotated[RunnerDesk, Depends(provided(RunnerDesk))]
 Target = Annotated[ChosenId, Query(description="One of the targets that are served here.")]
+_NOT_SERVED: dict[int | str, dict[str, Any]] = {404: {"description": "The target is not served here."}}
 _TAR = "application/x-tar"
 _STILL_HERE = timedelta(seconds=10)
 _MOST = 64 * 2**20
 _decode = msgspec.json.Decoder(Command).decode
 
 
-@router.get("/v2/runner/probe")
+@router.get("/v2/runner/probe", responses=_NOT_SERVED)
 async def probe_runner(target: Target, desk: Desk, caller: Caller) -> TargetHealth:
     """Really use a target that is served here, and say how that went."""
     return TargetHealth.of(await desk.probe(caller, target))
@@ -43,7 +44,7 @@ async def open_sandbox(body: SandboxCreate, desk: Desk, caller: Caller, response
     return SandboxRead(handle=body.handle, host=sandbox.host, container_id=sandbox.container_id, peak_memory_mb=None)
 
 
-@router.get("/v2/runner/sandboxes")
+@router.get("/v2/runner/sandboxes", responses=_NOT_SERVED)
 async def list_sandboxes(target: Target, desk: Desk, caller: Caller) -> SandboxHandles:
     """The sandboxes of this key on a target, held or left over."""
     return SandboxHandles(handles=await desk.list_handles(caller, target))
