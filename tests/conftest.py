@@ -237,7 +237,7 @@ def run_aside(coroutine: Coroutine[Any, Any, T]) -> T:
 
 async def _connected(connection: Connection, name: str) -> list[str]:
     query = "SELECT application_name || ': ' || query AS last FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'"
-    deadline = time.monotonic() + 2  # a server notices a closed socket a moment later
+    deadline = time.monotonic() + 10  # a server notices a closed socket a moment later, on a busy machine after some
     while (rows := await connection.fetch(query, name)) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     return [row["last"] for row in rows]
