@@ -60,12 +60,16 @@ async def _talk(stage: Stage, url: str, key: str) -> None:
 
 
 def _told_by_the_system(gateway: int, data: Path, folder: Path) -> Path:
-    """Arguments of all its processes, and the environment of those that are not the gateway."""
+    """Arguments of all its processes, and the environment of those that are not the gateway or its workers, who ask models as it does."""
     (pid_file,) = data.resolve().rglob("postmaster.pid")
     postmaster = int(pid_file.read_text().split("\n", 1)[0])
     others = {postmaster, *descendants(postmaster), *descendants(gateway)}
     path = folder / "processes"
-    path.write_bytes(b"\n".join([command_line(gateway), *(command_line(pid) + environment(pid) for pid in sorted(others))]))
+    told = [command_line(gateway)]
+    for pid in sorted(others):
+        line = command_line(pid)
+        told.append(line if b"worker" in line.split(b"\0") else line + environment(pid))
+    path.write_bytes(b"\n".join(told))
     return path
 
 
