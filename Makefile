@@ -65,7 +65,7 @@ test-system: $(READY) ## Install what the system tests need (root on Debian only
 	else \
 		echo "test-system: not root on Debian: nothing is installed, and each test that needs it says why it was skipped"; \
 	fi
-	@$(BIN)/pytest $(DIST) -m system $(ARGS)
+	@$(BIN)/pytest -n 0 -m system $(ARGS)
 
 .PHONY: check
 check: check-lint check-types check-contracts check-migrations check-docs check-openapi check-lock ## Every check that needs no test run
