@@ -20,7 +20,7 @@ from tests.fakes.upstream import Upstream
 from tests.jobs.job_scene import Scene
 
 import pointsman.bootstrap.worker as worker_process
-from pointsman.execution.outputs import Outputs
+from pointsman.jobs.outputs import Outputs
 from pointsman.jobs.rows import Finish
 from pointsman.jobs.service import wake
 from pointsman.jobs.writing import JobWriter

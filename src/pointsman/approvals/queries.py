@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -72,6 +73,12 @@ async def find_for_call(connection: Connection, *, run_id: str | None, job_id: U
     run = None if job_id is not None else run_id
     row = await connection.fetchrow(f"{_READ} WHERE {mine} AND a.step = $3 AND a.call_id = $4", job_id, run, step, call_id)
     return None if row is None else Approval.of(row)
+
+
+async def list_waiting_jobs(connection: Connection, job_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the jobs for which somebody has to decide something."""
+    rows = await connection.fetch("SELECT DISTINCT job_id FROM approvals WHERE job_id = ANY($1) AND status = 'pending'", list(job_ids))
+    return {row["job_id"] for row in rows}
 
 
 async def list_of_run(connection: Connection, run_id: str) -> dict[tuple[int, str], Approval]:

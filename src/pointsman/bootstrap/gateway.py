@@ -134,7 +134,7 @@ class Gateway:
             self._chat,
         )
         provide_execution(self)
-        provide_jobs(self)
+        provide_jobs(self, replay)
         provide_schedules(self, agents, teams, self._chat, team_runs)
         self.services[Flag] = self.draining
         self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)

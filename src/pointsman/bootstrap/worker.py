@@ -17,13 +17,13 @@ from pointsman.execution.defaults import make_defaults
 from pointsman.execution.driving import Driver
 from pointsman.execution.engines import Parts, make_engine
 from pointsman.execution.lending import Runners
-from pointsman.execution.outputs import Outputs
 from pointsman.execution.reaping import Reaper
 from pointsman.execution.runners import make_runner
 from pointsman.execution.selecting import Catalogue
 from pointsman.execution.service import ENGINES, TARGETS
 from pointsman.execution.watching import CANCEL_TOPIC, Watch
 from pointsman.execution.workers.presence import Presence
+from pointsman.jobs.outputs import Outputs
 from pointsman.jobs.queue.picking import Picker
 from pointsman.jobs.queue.statements import forget_picks
 from pointsman.jobs.sweeping import JobSweeper

@@ -55,8 +55,9 @@ class Breakers:
         hints.subscribe(TOPIC, self._forget)
 
     async def enter(self, subjects: Sequence[Subject], holder: str) -> None:
-        """Go on, or be told since when not. Raises CircuitOpen, Unavailable."""
-        troubled = [subject.id for subject in subjects if subject.id in await self._known()]
+        """Go on, or be told until when not. Raises CircuitOpen, Unavailable."""
+        known = await self._known()
+        troubled = [subject.id for subject in subjects if subject.id in known]
         if not troubled:
             return
         async with self._db.connection() as connection:
@@ -70,7 +71,8 @@ class Breakers:
 
     async def succeeded(self, subjects: Sequence[Subject], holder: str) -> None:
         """They did what they are there for. Raises Unavailable."""
-        troubled = [subject.id for subject in subjects if subject.id in await self._known()]
+        known = await self._known()
+        troubled = [subject.id for subject in subjects if subject.id in known]
         if not troubled:
             return
         async with self._db.transaction() as connection:

@@ -19,8 +19,6 @@ from pointsman.jobs.worker_config import WorkerConfig
 from pointsman.kit.db import Connection, Database
 from pointsman.runs.events import APPROVAL_REQUESTED
 
-_PENDING = "SELECT DISTINCT job_id FROM approvals WHERE job_id = ANY($1) AND status = 'pending'"
-
 
 def asker(db: Database, ttl: timedelta) -> MakeAsk:
     """How permits are judged in this installation; `ttl` is how long a person has to decide."""
@@ -44,7 +42,7 @@ def asker(db: Database, ttl: timedelta) -> MakeAsk:
 
 async def settled(connection: Connection, job_ids: Sequence[UUID]) -> list[UUID]:
     """Those of the jobs for which nobody has to decide anything any more."""
-    waiting = {row["job_id"] for row in await connection.fetch(_PENDING, list(job_ids))}
+    waiting = await queries.list_waiting_jobs(connection, job_ids)
     return [job_id for job_id in job_ids if job_id not in waiting]
 
 

@@ -20,15 +20,15 @@ from pointsman.execution.breaking import judge, subjects_of
 from pointsman.execution.concluding import End, conclude
 from pointsman.execution.errors import TargetFailed
 from pointsman.execution.lending import Runners
-from pointsman.execution.outputs import Outputs
 from pointsman.execution.policy import allow, sandbox_spec, tightened
 from pointsman.execution.ports import Engine, Outcome, Runner, SandboxSpec
 from pointsman.execution.rows import ExecutionEngine, ExecutionTarget
 from pointsman.execution.selecting import Catalogue
 from pointsman.execution.watching import Watch
-from pointsman.jobs import claiming, ending, workspaces
+from pointsman.jobs import attempts, claiming, ending, workspaces
 from pointsman.jobs.job_spec import JobSpec
 from pointsman.jobs.messages import number_of
+from pointsman.jobs.outputs import Outputs
 from pointsman.jobs.queue.port import Message
 from pointsman.jobs.rows import Claim, Claimed, Lost, Waiting
 from pointsman.jobs.worker_config import WorkerConfig
@@ -199,12 +199,14 @@ class Driver:
 
     async def _end(self, attempt: Attempt, end: End | None, outcome: Outcome | BaseException) -> None:
         claimed = attempt.claimed
+        if end is None and isinstance(outcome, BaseException) and await self._is_lost(claimed):
+            end = "gone"  # whoever has the job now has removed the sandbox: that is no failure of the target
         left = await self._left(attempt, outcome) if end is None else None
         try:
             await attempt.close()
         except (Problem, TimeoutError) as error:
             log.warning("sandbox.not_closed", handle=claimed.handle, error=str(error) or "it took too long")
-        if isinstance(outcome, TargetFailed):
+        if end is None and isinstance(outcome, TargetFailed):
             self._catalogue.avoid(claimed.target_id)
         await self._outputs.finish(claimed)
         if end is None:
@@ -214,6 +216,14 @@ class Driver:
             return
         if not await self._writer.finish(conclude(claimed, attempt, end, outcome, left)):
             log.info("attempt.fenced", handle=claimed.handle)
+
+    async def _is_lost(self, claimed: Claimed) -> bool:
+        """Whether the job is another attempt's by now."""
+        try:
+            async with self._db.connection() as connection:
+                return not await attempts.find_running(connection, [(claimed.job_id, claimed.epoch)])
+        except Unavailable:
+            return False
 
     async def _left(self, attempt: Attempt, outcome: Outcome | BaseException) -> bytes | None:
         """The files that the work says it has changed."""

@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol
 from pointsman.execution.allowance import Allowance
 from pointsman.execution.rows import ExecutionTarget
 from pointsman.jobs.job_spec import JobSpec
+from pointsman.jobs.outputs import Stream
 from pointsman.jobs.worker_config import WorkerConfig
 
-Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], None]
 
 

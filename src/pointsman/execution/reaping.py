@@ -10,10 +10,10 @@ from datetime import timedelta
 
 import structlog
 
-from pointsman.execution import attempts
 from pointsman.execution.lending import Runners
 from pointsman.execution.rows import ExecutionTarget
 from pointsman.execution.selecting import Catalogue
+from pointsman.jobs import attempts
 from pointsman.kit.db import Database
 from pointsman.kit.problems import Problem
 

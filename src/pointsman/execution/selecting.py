@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pointsman.breakers.breaking import Subject
-from pointsman.execution import attempts, queries
+from pointsman.execution import queries
 from pointsman.execution.connections import Capacity, read_capacity
 from pointsman.execution.errors import EngineNotFound, SandboxRefused, TargetNotFound
 from pointsman.execution.policy import why_not
 from pointsman.execution.rows import ExecutionEngine, ExecutionTarget
+from pointsman.jobs import attempts
 from pointsman.jobs.job_spec import JobSpec
 from pointsman.jobs.rows import Waiting
 from pointsman.jobs.worker_config import WorkerConfig

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Callable
 from typing import Literal
 
-from pointsman.execution import attempts
-from pointsman.execution.attempts import Attempt
+from pointsman.jobs import attempts
+from pointsman.jobs.attempts import Attempt
 from pointsman.kit.db import Database
 from pointsman.kit.problems import Unavailable
 

@@ -12,6 +12,7 @@ from pointsman.jobs.states import ENDED
 from pointsman.kit.db import Database
 from pointsman.kit.problems import Unavailable
 from pointsman.runs.events import Event
+from pointsman.runs.replay import Replay
 
 _SOONEST = 0.05
 _LATEST = 0.5
@@ -20,22 +21,18 @@ _LATEST = 0.5
 class JobReplay:
     """Reads events of any job, ended or not, whichever worker runs it."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, replay: Replay) -> None:
+        """Make one; its readers are counted with those of `replay`."""
         self._db = db
-        self._followers = 0
-
-    def followers(self) -> int:
-        """How many readers are following a job right now."""
-        return self._followers
+        self._replay = replay
 
     async def follow(self, job_id: uuid.UUID, after: int = 0) -> AsyncGenerator[list[Event]]:
         """Batches of events above `after` as they come, until the job has ended and all was said.
 
         A database that is away for a moment only delays what has not been read yet.
         """
-        self._followers += 1
         pause = _SOONEST
-        try:
+        with self._replay.counted():
             while True:
                 batch, ended = await self._read(job_id, after)
                 if batch:
@@ -47,8 +44,6 @@ class JobReplay:
                 else:
                     await asyncio.sleep(pause)
                     pause = min(pause * 1.5, _LATEST)
-        finally:
-            self._followers -= 1
 
     async def _read(self, job_id: uuid.UUID, after: int) -> tuple[list[Event], bool]:
         """The status is read first: a job that had ended before has all its events in what is read after."""

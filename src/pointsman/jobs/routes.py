@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncGenerator
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -15,23 +12,18 @@ from pointsman.jobs.schemas import AttemptRead, JobCreate, JobRead
 from pointsman.jobs.service import JobService
 from pointsman.jobs.states import Status
 from pointsman.kit.problems import FieldError, InvalidRequest
-from pointsman.kit.telemetry import Metrics
-from pointsman.runs.errors import TooManyStreams
-from pointsman.runs.events import Verbosity
-from pointsman.runs.replay import Replay
-from pointsman.settings import Settings
+from pointsman.runs.routes import VERBOSITIES, asked_verbosity, event_stream, require_room
 from pointsman.web.deps import Caller, caller, provided, service
 from pointsman.web.idempotency import attempt_of
 from pointsman.web.openapi import LOCATION, Answer, DescribedRoute, Operation, Parameter
 from pointsman.web.paging import Cursor, Limit, Page
-from pointsman.web.streams import LAST_SEQ, EventStream, Flag, frame, resume_after
+from pointsman.web.streams import LAST_SEQ, EventStream, resume_after
 
 router = APIRouter(tags=["jobs"])
 
 Jobs = Annotated[JobService, Depends(provided(JobService))]
 Filter = Annotated[str | None, Query(max_length=255)]
 _SEQ = {"type": "integer", "minimum": 0, "maximum": LAST_SEQ}
-_VERBOSITIES = ("full", "events", "result")
 _KINDS = ("in", "checkpoint", "out")
 
 
@@ -85,15 +77,10 @@ async def retry_job(jobs: Jobs, caller: Caller, job_id: str) -> JobRead:
 
 async def follow_job(request: Request) -> EventStream:
     """Replay a job's events from `Last-Event-ID`, then follow it to its end."""
-    after, verbosity = resume_after(request), request.query_params.get("stream_verbosity", "full")
-    if verbosity not in _VERBOSITIES:
-        message = "stream_verbosity is one of full, events, result."
-        raise InvalidRequest(message, errors=(FieldError("/query/stream_verbosity", message),))
-    _require_room(request)
+    after, verbosity = resume_after(request), asked_verbosity(request) or "full"
+    require_room(request)
     job_id = await service(request, JobService).require_events(caller(request), request.path_params["job_id"])
-    frames = _frames(service(request, JobReplay), job_id, after, verbosity)
-    heartbeat = timedelta(seconds=service(request, Settings).heartbeat_seconds)
-    return EventStream(frames, draining=service(request, Flag), heartbeat=heartbeat)
+    return event_stream(request, service(request, JobReplay).follow(job_id, after), lambda event: visible(event, verbosity))
 
 
 async def download_workspace(request: Request) -> Response:
@@ -104,20 +91,6 @@ async def download_workspace(request: Request) -> Response:
         raise InvalidRequest(message, errors=(FieldError("/query/kind", message),))
     data = await service(request, JobService).require_workspace(caller(request), request.path_params["job_id"], kind)
     return Response(data, media_type="application/x-tar")
-
-
-def _require_room(request: Request) -> None:
-    most = service(request, Settings).limits.streams
-    if service(request, JobReplay).followers() + service(request, Replay).followers() >= most:
-        service(request, Metrics).shed("streams")
-        raise TooManyStreams(f"{most} streams are served already.", hint="Retry in a moment.", retry_after=1)
-
-
-async def _frames(replay: JobReplay, job_id: uuid.UUID, after: int, verbosity: Verbosity) -> AsyncGenerator[bytes]:
-    async for batch in replay.follow(job_id, after):
-        ready = b"".join([frame(event.seq, event.type, event.data) for event in batch if visible(event, verbosity)])
-        if ready:
-            yield ready
 
 
 routes = [
@@ -133,7 +106,7 @@ routes = [
             parameters=(
                 Parameter("Last-Event-ID", "header", "Only events after this id.", _SEQ),
                 Parameter("after", "query", "The same for clients that cannot set the header.", _SEQ),
-                Parameter("stream_verbosity", "query", "Unset: full.", {"type": "string", "enum": list(_VERBOSITIES)}),
+                Parameter("stream_verbosity", "query", "Unset: full.", {"type": "string", "enum": list(VERBOSITIES)}),
             ),
         ),
     ),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, contextmanager
 
 from pointsman.kit.db import Database
 from pointsman.kit.problems import Unavailable
@@ -26,7 +26,7 @@ class Replay:
         self._followers = 0
 
     def followers(self) -> int:
-        """How many readers are following a run right now."""
+        """How many readers are following something right now: runs, and what else is counted."""
         return self._followers
 
     async def follow(self, run_id: str, after: int = 0, *, through_pauses: bool = True) -> AsyncGenerator[list[Event]]:
@@ -34,11 +34,17 @@ class Replay:
 
         A database that is away for a moment only delays what has not been read yet.
         """
-        self._followers += 1
-        try:
+        with self.counted():
             async with aclosing(self.read_on(run_id, after, through_pauses=through_pauses)) as batches:
                 async for batch in batches:
                     yield batch
+
+    @contextmanager
+    def counted(self) -> Generator[None]:
+        """One more reader of this process, whatever it follows."""
+        self._followers += 1
+        try:
+            yield
         finally:
             self._followers -= 1
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import timedelta
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from pointsman.kit.problems import FieldError, InvalidRequest
 from pointsman.kit.telemetry import Metrics
 from pointsman.runs.errors import TooManyStreams
-from pointsman.runs.events import Verbosity, visible
+from pointsman.runs.events import Event, Verbosity, visible
 from pointsman.runs.replay import Replay
 from pointsman.runs.schemas import ResumeBody, RunRead, RunStatus
 from pointsman.runs.service import RunService
@@ -28,7 +29,7 @@ Runs = Annotated[RunService, Depends(provided(RunService))]
 Filter = Annotated[str | None, Query(max_length=255)]
 OfParent = Annotated[str | None, Query(max_length=255, description="Only what members did for this run of a team.")]
 _SEQ = {"type": "integer", "minimum": 0, "maximum": LAST_SEQ}
-_VERBOSITIES = ("full", "events", "result")
+VERBOSITIES = ("full", "events", "result")
 
 
 @router.get("/v2/runs")
@@ -76,15 +77,21 @@ async def resume_run(runs: Runs, caller: Caller, run_id: str, body: Annotated[Re
 
 async def follow_run(request: Request) -> EventStream:
     """Replay a run's events from `Last-Event-ID`, then follow it to its end."""
-    after, asked = resume_after(request), request.query_params.get("stream_verbosity")
-    if asked is not None and asked not in _VERBOSITIES:
-        message = "stream_verbosity is one of full, events, result."
-        raise InvalidRequest(message, errors=(FieldError("/query/stream_verbosity", message),))
+    after, asked = resume_after(request), asked_verbosity(request)
     require_room(request)
     runs = service(request, RunService)
     row = await runs.require_row(caller(request), request.path_params["run_id"])
     await runs.require_events(row)
-    return run_stream(request, row["id"], after, cast("Verbosity", asked or row["stream_verbosity"]))
+    return run_stream(request, row["id"], after, asked or row["stream_verbosity"])
+
+
+def asked_verbosity(request: Request) -> Verbosity | None:
+    """What the query says of verbosity, if it says anything. Raises InvalidRequest."""
+    asked = request.query_params.get("stream_verbosity")
+    if asked is not None and asked not in VERBOSITIES:
+        message = "stream_verbosity is one of full, events, result."
+        raise InvalidRequest(message, errors=(FieldError("/query/stream_verbosity", message),))
+    return asked
 
 
 def require_room(request: Request) -> None:
@@ -97,17 +104,25 @@ def require_room(request: Request) -> None:
 
 def run_stream(request: Request, run_id: str, after: int, verbosity: Verbosity, *, location: str | None = None) -> EventStream:
     """The events of a run above `after`, then those that come."""
-    frames = _frames(service(request, Replay), run_id, after, verbosity)
+    batches = service(request, Replay).follow(run_id, after)
+    return event_stream(request, batches, lambda event: visible(event, verbosity), location=location)
+
+
+def event_stream(
+    request: Request, batches: AsyncGenerator[list[Event]], shown: Callable[[Event], bool], *, location: str | None = None
+) -> EventStream:
+    """Those of the events that are `shown`, as they come."""
     heartbeat = timedelta(seconds=service(request, Settings).heartbeat_seconds)
     headers = [(b"location", location.encode())] if location else []
-    return EventStream(frames, draining=service(request, Flag), heartbeat=heartbeat, headers=headers)
+    return EventStream(_frames(batches, shown), draining=service(request, Flag), heartbeat=heartbeat, headers=headers)
 
 
-async def _frames(replay: Replay, run_id: str, after: int, verbosity: Verbosity) -> AsyncGenerator[bytes]:
-    async for batch in replay.follow(run_id, after):
-        ready = b"".join([frame(event.seq, event.type, event.data) for event in batch if visible(event, verbosity)])
-        if ready:
-            yield ready
+async def _frames(batches: AsyncGenerator[list[Event]], shown: Callable[[Event], bool]) -> AsyncGenerator[bytes]:
+    async with aclosing(batches):
+        async for batch in batches:
+            ready = b"".join([frame(event.seq, event.type, event.data) for event in batch if shown(event)])
+            if ready:
+                yield ready
 
 
 routes = [
@@ -123,7 +138,7 @@ routes = [
             parameters=(
                 Parameter("Last-Event-ID", "header", "Only events after this id.", _SEQ),
                 Parameter("after", "query", "The same for clients that cannot set the header.", _SEQ),
-                Parameter("stream_verbosity", "query", "Unset: that of the run's request.", {"type": "string", "enum": list(_VERBOSITIES)}),
+                Parameter("stream_verbosity", "query", "Unset: that of the run's request.", {"type": "string", "enum": list(VERBOSITIES)}),
             ),
         ),
     )

@@ -6,9 +6,8 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from pointsman.execution.ports import Stream
 from pointsman.jobs import events
 from pointsman.jobs.points import OUTPUT
 from pointsman.jobs.rows import Claimed
@@ -16,6 +15,8 @@ from pointsman.kit.db import Connection, Database
 from pointsman.kit.problems import Unavailable
 from pointsman.kit.scrubbing import scrub_text
 from pointsman.runs.events import pack
+
+Stream = Literal["stdout", "stderr"]
 
 MOST_BYTES = 2**20
 """Of a job's output that is kept as events, over all its attempts."""
@@ -48,6 +49,7 @@ class _Printed:
     size: int = 0
     total: int = 0
     is_cut: bool = False
+    taken: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])  # and not stored yet
 
     def add(self, text: str, stream: Stream) -> None:
         if self.is_cut or not text:
@@ -58,8 +60,8 @@ class _Printed:
         self.chunks.append((stream, text))
 
     def take(self) -> list[dict[str, Any]]:
-        """The payloads of what was printed since, the last of them saying so where it is cut."""
-        payloads: list[dict[str, Any]] = []
+        """The payloads of what is not stored yet, the last of them saying so where it is cut; `stored` says that it is."""
+        payloads = self.taken
         for stream, text in self.chunks:
             shown = scrub_text(text.replace("\x00", "�"))[: max(0, MOST_BYTES - self.total)]
             self.total += len(shown.encode(errors="replace"))
@@ -71,6 +73,9 @@ class _Printed:
                 break
         self.chunks, self.size = [], 0
         return payloads
+
+    def stored(self) -> None:
+        self.taken = []
 
 
 class Outputs:
@@ -96,7 +101,7 @@ class Outputs:
             self._some.clear()
             try:
                 await self._write(list(self._printed.values()))
-            except Unavailable:
+            except Unavailable:  # it is kept, and written with what comes next
                 self._some.set()
 
     async def finish(self, claimed: Claimed) -> None:
@@ -117,6 +122,8 @@ class Outputs:
                 await OUTPUT.reach("before")
                 await _append(connection, taken)
                 await OUTPUT.reach("in")
+            for one, _ in taken:
+                one.stored()
             await OUTPUT.reach("after")
 
 
