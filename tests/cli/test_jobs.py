@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def test_a_job_is_listed_shown_followed_again_and_tried_again(scene: Scene) -> N
     after = [json.loads(line) for line in cli.run("jobs", "watch", job, "--after", "2", "--json", expect=1).stdout.splitlines()]
     assert after == lines[2:]
     assert job in cli.run("jobs", "list", "--status", "failed").stdout
-    assert "is queued" in cli.run("jobs", "retry", job).stderr
+    assert re.search("is (queued|running|failed)", cli.run("jobs", "retry", job).stderr)  # a worker may be quicker than the answer
     cli.run("jobs", "watch", job, expect=1)
     assert [one["number"] for one in json.loads(cli.run("jobs", "show", job, "--json").stdout)["attempts"]] == [1, 2]
     assert "cannot be cancelled" in cli.run("jobs", "cancel", job, expect=5).stderr
