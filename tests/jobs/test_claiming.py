@@ -8,6 +8,7 @@ import uuid
 import pytest
 from tests.jobs.job_scene import Scene
 
+from pointsman.jobs import claiming
 from pointsman.jobs.claiming import MOST_LOSSES, find_waiting
 from pointsman.jobs.queue.port import Message
 from pointsman.jobs.queue.sending import enqueue
@@ -64,6 +65,22 @@ async def test_a_claim_of_a_running_job_fences_whoever_had_it(scene: Scene) -> N
     assert await scene.end(second, result="{}")
     assert await scene.attempts(first.job_id) == ["lost", "completed"]
     assert (await scene.job(first.job_id))["retry_count"] == 0
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+async def test_of_two_claims_of_one_job_at_once_the_later_comes_too_late(scene: Scene, db: Database, begun: int) -> None:
+    job = await scene.one()
+    for _ in range(begun):
+        await scene.begin(job)
+    async with db.transaction() as connection:
+        (first,) = await claiming.claim(connection, [scene.wish(job, worker="w2")])
+        late = asyncio.create_task(scene.claim(job, worker="w3"))
+        while not await scene.owner.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            await asyncio.sleep(0.01)
+    assert isinstance(first, Claimed)
+    assert await late == [Gone(job)]
+    assert await scene.attempts(job) == ["lost"] * begun + ["running"]
+    assert await scene.end(first)
 
 
 async def test_an_end_that_was_committed_is_true_when_it_is_repeated(scene: Scene) -> None:

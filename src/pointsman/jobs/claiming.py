@@ -36,7 +36,8 @@ FROM (SELECT DISTINCT worker_pool AS pool FROM job_details WHERE job_id = ANY($1
 _LOCK_TARGETS = "SELECT FROM execution_targets WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"
 
 # An attempt that is still said to be running is one whose worker was declared dead by the queue: it is lost, in this very statement, and
-# takes no slot any more. Rows are locked one by one, in the order of the array, by look-ups that no plan can turn into a scan.
+# takes no slot any more. Rows are locked one by one, in the order of the array, by look-ups that no plan can turn into a scan. A claim
+# that had to wait for another one of the same job sees the job as that one left it, but not the attempt that it began: it comes too late.
 _CLAIM = """
 WITH held AS MATERIALIZED (
     SELECT a.*, j.status, j.memory_limit_mb, d.worker_pool, d.priority, d.ordinal, d.tenant_id, d.kind, d.most_memory_mb,
@@ -50,6 +51,7 @@ WITH held AS MATERIALIZED (
         SELECT * FROM job_details WHERE job_id = a.job_id AND NOT parked AND (a.message IS NULL OR a.message = sent)
             AND (not_before IS NULL OR not_before <= clock_timestamp()) FOR UPDATE
     ) d
+    WHERE j.status = 'queued' OR EXISTS (SELECT FROM job_attempts t WHERE (t.job_id, t.epoch, t.status) = (a.job_id, d.epoch, 'running'))
 ), lost AS (
     UPDATE job_attempts t SET status = 'lost', ended_at = clock_timestamp(), reason = 'lost: its worker went away'
     WHERE t.job_id = ANY (ARRAY(SELECT job_id FROM held WHERE status = 'running')) AND t.status = 'running'
