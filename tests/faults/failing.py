@@ -29,6 +29,7 @@ class Cast:
     """Whom the clients ask."""
 
     agent: str
+    careful: str  # an agent whose tool needs a person's approval
     team: str
     members: tuple[str, str]
 
@@ -90,6 +91,10 @@ async def _work(stage: Stage, cast: Cast, armed: Replica, name: str, label: str,
             call = await _presumed_dead(stage, client, agent, message)
         elif name.startswith("runs.relay"):
             call = await _delegated(client, cast, armed, message)
+        elif name.startswith(("runs.pause", "approvals.")):
+            call = await _decided(stage, client, cast.careful, armed, message)
+        elif name.startswith("schedules."):
+            call = await _fired(stage, client, agent, message)
         elif name.startswith("runs.reserve"):
             call = await _streamed(client, agent, armed, f"{message} [[n=1200 itl=3]]")
         elif name.startswith("runs.cancel"):
@@ -126,6 +131,42 @@ async def _delegated(client: Client, cast: Cast, armed: Replica, message: str) -
     """A stream of a team, whose leader gives three tasks at once."""
     content = f"{message} [[n=20 itl=10]]{cast.tasks(message, 20)}"
     return await read_on(client, await client.stream(cast.team, content, replica=armed, team=True), RETURN)
+
+
+async def _decided(stage: Stage, client: Client, agent: str, armed: Replica, message: str) -> Call:
+    """A stream whose tool has to be approved, which is done wherever the gateway lives that is to die."""
+    call = await client.stream(agent, f"{message} [[n=5 itl=10]] [[tool=current_time]]", replica=armed)
+    reading = asyncio.create_task(read_on(client, call, RETURN))
+    while not reading.done():
+        waiting = await stage.ask("GET", f"/v2/approvals?status=pending&run_id={call.run_id or 'none'}")
+        for approval in waiting["items"]:
+            path = f"/v2/approvals/{approval['id']}/approve"
+            await client.request("approve", "POST", path, {}, replica=armed if armed.is_alive else None)
+        await asyncio.sleep(0.2)
+    return await reading
+
+
+async def _fired(stage: Stage, client: Client, agent: str, message: str) -> Call:
+    """A run that the clock asks for: whichever gateway sees first that it is due begins it."""
+    request = {"message": f"{message} [[n=5 itl=10]]"}
+    schedule = await stage.ask(
+        "POST", "/v2/schedules", {"subject_type": "agent", "subject_id": agent, "cron": "0 9 * * *", "request": request}
+    )
+    path = f"/v2/schedules/{schedule['id']}"
+    connection = await connect(stage.dsn, role=None)
+    try:
+        await connection.execute("UPDATE schedules SET next_at = clock_timestamp(), cron = '* * * * *' WHERE id = $1", schedule["id"])
+    finally:
+        await connection.close()
+    deadline = time.monotonic() + RETURN
+    while not (begun := _begun(await stage.ask("GET", f"{path}/fires"))) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    await client.request("unschedule", "DELETE", path)
+    return await read_on(client, await client.follow(begun, message=message), RETURN)
+
+
+def _begun(fires: dict[str, Any]) -> str:
+    return next((fire["run_id"] for fire in fires["items"] if fire["status"] == "started"), "")
 
 
 async def _cancelled(stage: Stage, client: Client, agent: str, armed: Replica, message: str) -> Call:

@@ -49,9 +49,11 @@ class Kills:
 
 
 async def perform(stage: Stage) -> Told:
-    agent = await stage.agent(tools=[{"type": "builtin", "name": "current_time"}])
+    tools = [{"type": "builtin", "name": "current_time"}]
+    agent = await stage.agent(tools=tools)
+    careful = await stage.agent(tools=tools, worker_config={"permissions": {"ask": ["current_time"]}})
     members = (await stage.agent(), await stage.agent())
-    cast = Cast(agent, await stage.team(*members), members)
+    cast = Cast(agent, careful, await stage.team(*members), members)
     await stage.make_key("limited", rate_limit=1_000_000)
     budget = {"subject_type": "agent", "subject_id": agent, "unit": "tokens", "period": "day", "amount": 10**12}
     await stage.ask("POST", "/v2/budgets", budget)
