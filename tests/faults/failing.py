@@ -134,16 +134,19 @@ async def _delegated(client: Client, cast: Cast, armed: Replica, message: str) -
 
 
 async def _decided(stage: Stage, client: Client, agent: str, armed: Replica, message: str) -> Call:
-    """A stream whose tool has to be approved, which is done wherever the gateway lives that is to die."""
-    call = await client.stream(agent, f"{message} [[n=5 itl=10]] [[tool=current_time]]", replica=armed)
-    reading = asyncio.create_task(read_on(client, call, RETURN))
-    while not reading.done():
-        waiting = await stage.ask("GET", f"/v2/approvals?status=pending&run_id={call.run_id or 'none'}")
+    """A stream whose tool has to be approved; meanwhile whatever waits is approved, by the gateway that is to die as long as it lives."""
+    asking = asyncio.create_task(_asked(client, agent, armed, message))
+    while not asking.done():
+        waiting = await stage.ask("GET", "/v2/approvals?status=pending&limit=100")
         for approval in waiting["items"]:
             path = f"/v2/approvals/{approval['id']}/approve"
             await client.request("approve", "POST", path, {}, replica=armed if armed.is_alive else None)
         await asyncio.sleep(0.2)
-    return await reading
+    return await asking
+
+
+async def _asked(client: Client, agent: str, armed: Replica, message: str) -> Call:
+    return await read_on(client, await client.stream(agent, f"{message} [[n=5 itl=10]] [[tool=current_time]]", replica=armed), RETURN)
 
 
 async def _fired(stage: Stage, client: Client, agent: str, message: str) -> Call:
