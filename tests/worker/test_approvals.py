@@ -14,6 +14,7 @@ from pointsman.approvals.errors import ApprovalDecided
 from pointsman.approvals.schemas import Choice
 from pointsman.approvals.service import ApprovalService, settle_over
 from pointsman.jobs.rows import NewJob
+from pointsman.jobs.service import JobService
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.principal import Principal
 
@@ -71,6 +72,19 @@ async def test_a_denied_job_fails_and_does_nothing(desk: Desk) -> None:
     assert row["last_failure_reason"].startswith("denied")
     assert "Not today." in row["last_failure_reason"]
     assert json.loads(row["result"])["commands"] == []
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_denied_job_that_is_tried_again_asks_again(desk: Desk, owner: Connection) -> None:
+    job, first = await desk.asked(["echo", "now"])
+    await desk.decide(first, "deny")
+    await desk.jobs.until(job)
+    await JobService(desk.db).retry(BOSS, str(job.id))
+    await desk.jobs.until(job, "awaiting_approval")
+    second = await owner.fetchval("SELECT id FROM approvals WHERE job_id = $1 AND status = 'pending'", job.id)
+    assert second != first
+    await desk.decide(second, "approve")
+    assert (await desk.jobs.until(job))["status"] == "completed"
 
 
 @pytest.mark.usefixtures("worker")

@@ -10,7 +10,7 @@ from uuid import UUID
 from pointsman.approvals import owners, queries
 from pointsman.approvals.deciding import told
 from pointsman.approvals.permissions import Rules
-from pointsman.approvals.rows import Approval, Asking
+from pointsman.approvals.rows import Approval, Asking, RiskLevel
 from pointsman.approvals.service import ask
 from pointsman.execution.attempt import Ask, MakeAsk
 from pointsman.execution.ports import Permit
@@ -18,6 +18,8 @@ from pointsman.jobs.rows import Waiting
 from pointsman.jobs.worker_config import WorkerConfig
 from pointsman.kit.db import Connection, Database
 from pointsman.runs.events import APPROVAL_REQUESTED
+
+_RISKS: dict[str, RiskLevel] = {"low": "low", "medium": "medium", "high": "high"}
 
 
 def asker(db: Database, ttl: timedelta) -> MakeAsk:
@@ -53,11 +55,12 @@ def _asking(job: Waiting, rules: Rules, call_id: str, tool: str, args: dict[str,
         key_id=job.key_id,
         run_id=job.run_id,
         job_id=job.id,
-        step=0,
+        step=job.life,
         call_id=call_id,
         tool_name=tool,
         tool_args=args,
         rules=rules,
+        risk_level=_RISKS.get(job.risk_level or "", "medium"),
         reason=f"permissions.ask has {because}" if because in rules.ask else because,
     )
 

@@ -20,7 +20,8 @@ MOST_LOSSES = 20
 
 _WAITING = """
 SELECT j.id, j.status, d.tenant_id, d.key_id, d.user_id, d.agent_id, d.run_id, d.engine_id, d.target_id, d.worker_pool, d.priority,
-       d.kind, j.prompt, d.job_spec::text AS job_spec, j.worker_config::text AS worker_config, d.max_attempts, d.timeout_seconds,
+       d.kind, j.prompt, d.job_spec::text AS job_spec, j.worker_config::text AS worker_config, d.max_attempts, d.timeout_seconds, d.life,
+       (SELECT s.supervisor_response ->> 'risk_level' FROM supervisor_runs s WHERE s.id = j.supervisor_run_id) AS risk_level,
        a.target_id AS lost_on, a.handle AS lost_handle
 FROM execution_jobs j
 JOIN job_details d ON d.job_id = j.id

@@ -107,6 +107,7 @@ class JobDetails(Base):
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
     losses: Mapped[int] = mapped_column(Integer, server_default="0")
     max_attempts: Mapped[int] = mapped_column(Integer)
+    life: Mapped[int] = mapped_column(Integer, server_default="0")
     most_memory_mb: Mapped[int] = mapped_column(Integer)
     timeout_seconds: Mapped[float] = mapped_column(Double)
     remaining_seconds: Mapped[float | None] = mapped_column(Double)

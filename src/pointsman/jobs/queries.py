@@ -35,7 +35,7 @@ WITH held AS (
     FROM held h WHERE j.id = h.id
 )
 UPDATE job_details d SET failures = 0, losses = 0, remaining_seconds = NULL, retry_at = NULL, not_before = NULL, cancel_requested = false,
-    checkpoint = NULL, sent = sent + 1, last_seq = last_seq + 1
+    checkpoint = NULL, life = life + 1, sent = sent + 1, last_seq = last_seq + 1
 FROM held h WHERE d.job_id = h.id
 RETURNING d.job_id, d.run_id, d.worker_pool, d.priority, d.sent, d.last_seq
 """

@@ -68,6 +68,10 @@ class Waiting:
     worker_config: str | None
     max_attempts: int
     timeout_seconds: float
+    life: int
+    """How often somebody had it tried again: what was decided in one life is not decided in the next."""
+    risk_level: str | None
+    """What its supervised run was classified as."""
     lost_on: str | None
     """The target on which an attempt is still said to be running: what is left of it has to be reaped there."""
     lost_handle: str | None
