@@ -15,6 +15,8 @@ from pointsman.jobs.queue.sending import enqueue
 from pointsman.jobs.rows import Claimed, Gone, Parked
 from pointsman.kit.db import Connection, Database
 
+_WAITS = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())"
+
 
 async def test_a_job_is_claimed_run_and_done(scene: Scene) -> None:
     job = await scene.one()
@@ -75,7 +77,7 @@ async def test_of_two_claims_of_one_job_at_once_the_later_comes_too_late(scene: 
     async with db.transaction() as connection:
         (first,) = await claiming.claim(connection, [scene.wish(job, worker="w2")])
         late = asyncio.create_task(scene.claim(job, worker="w3"))
-        while not await scene.owner.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+        while not await scene.owner.fetchval(_WAITS):
             await asyncio.sleep(0.01)
     assert isinstance(first, Claimed)
     assert await late == [Gone(job)]
