@@ -248,6 +248,31 @@ class ApprovalSettings(_Section):
     )
 
 
+class KnowledgeSettings(_Section):
+    """Where files of knowledge are kept and may come from, and what reading one may take."""
+
+    store: str | None = Field(
+        default=None,
+        pattern=r"^(file:///|s3://|gs://|az://)[^\s?#]+$",
+        description="Where files are kept: `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`; "
+        "unset: `DATA_DIR/objects`.",
+    )
+    store_options: dict[str, SecretStr] = Field(
+        default_factory=dict[str, SecretStr],
+        description="Credentials and endpoint of that store, as a JSON object of obstore's names, such as `access_key_id`.",
+    )
+    sources: dict[str, dict[str, SecretStr]] = Field(
+        default_factory=dict[str, dict[str, SecretStr]],
+        description="Stores that files may be taken from by URI, as a JSON object: a URI that all begin with, to the options of its store.",
+    )
+    file_roots: Texts = Field(default=(), description="Folders below which `file://` URIs may be taken, as a JSON array; unset: none.")
+    parse_memory_mb: int = Field(default=512, ge=64, le=65_536, description="Memory for reading one file, in MB.")
+    parse_seconds: int = Field(
+        default=60, ge=1, le=3600, description="Processor time for reading one file, in seconds; twice that by the clock."
+    )
+    text_mb: int = Field(default=32, ge=1, le=1024, description="Text that one file may hold, in MB.")
+
+
 class EgressSettings(_Section):
     """Which non-public hosts user-supplied URLs may reach."""
 
@@ -306,6 +331,7 @@ class Settings(BaseSettings):
     runner: RunnerSettings = RunnerSettings()
     retention: RetentionSettings = RetentionSettings()
     approvals: ApprovalSettings = ApprovalSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
     egress: EgressSettings = EgressSettings()
     keyring: KeyRingSettings = KeyRingSettings()
     log: LogSettings = LogSettings()

@@ -11,6 +11,7 @@ from typing import Any
 import certifi
 import pydantic
 import pytest
+from pydantic import SecretStr
 
 from pointsman.llm.names import Providers
 from pointsman.settings import BUILT_IN, ProviderSettings, Settings, SettingsInvalid, load_settings, variable_names
@@ -40,6 +41,13 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "POINTSMAN_LIMITS__TENANT_SHARE": ("0.25", 0.25),
     "POINTSMAN_FAILPOINTS": ('["runs.end.after:kill"]', ("runs.end.after:kill",)),
     "POINTSMAN_RUNNER__TARGETS": ('["local"]', ("local",)),
+    "POINTSMAN_KNOWLEDGE__STORE": ("s3://files/pointsman", "s3://files/pointsman"),
+    "POINTSMAN_KNOWLEDGE__STORE_OPTIONS": (f'{{"access_key_id": "{SECRET}"}}', {"access_key_id": SecretStr(SECRET)}),
+    "POINTSMAN_KNOWLEDGE__SOURCES": (
+        '{"gs://handbooks": {"skip_signature": "true"}}',
+        {"gs://handbooks": {"skip_signature": SecretStr("true")}},
+    ),
+    "POINTSMAN_KNOWLEDGE__FILE_ROOTS": ('["/srv/handbooks"]', ("/srv/handbooks",)),
     "POINTSMAN_EGRESS__ALLOW": ('["10.0.0.0/8"]', ("10.0.0.0/8",)),
     "POINTSMAN_KEYRING__KEYS": (f'["{SECRET}"]', (SECRET,)),
     "POINTSMAN_LOG__LEVEL": ("debug", "debug"),

@@ -50,15 +50,18 @@ class Spawner:
         self._process: subprocess.Popen[bytes] | None = None
         self._orders: socket.socket | None = None  # noqa: TID251 - a pair between two processes of ours
 
-    async def run(self, order: Order, on_output: OnOutput, stdin: bytes = b"", on_start: Callable[[int], None] | None = None) -> Ended:
+    async def run(
+        self, order: Order, on_output: OnOutput, stdin: bytes | int = b"", on_start: Callable[[int], None] | None = None
+    ) -> Ended:
         """Run the order to its end; cancelled, it first ends everything that the program started, within 2 s.
 
+        `stdin` is what the program reads, or the descriptor that it reads from: of a file that lies where it has no way to, for instance.
         `on_start` is told the id of the process that all of the program's descend from. Raises ConfinementRefused, ConfinementFailed.
         """
         with contextlib.ExitStack() as ours:
             with contextlib.ExitStack() as theirs:
                 streams = [await _pipe(theirs, ours) for _ in range(3)]
-                entrance = _sealed(theirs, stdin) if stdin else _nothing(theirs)
+                entrance = _entrance(theirs, stdin)
                 told = _sealed(theirs, order.text().encode())
                 try:
                     self._send([entrance, *(writer for _, writer in streams), told])
@@ -185,6 +188,12 @@ async def _pipe(theirs: contextlib.ExitStack, ours: contextlib.ExitStack) -> tup
 async def _pump(reader: asyncio.StreamReader, descriptor: int, on_output: OnOutput) -> None:
     while chunk := await reader.read(_CHUNK):
         on_output(descriptor, chunk)
+
+
+def _entrance(theirs: contextlib.ExitStack, stdin: bytes | int) -> int:
+    if isinstance(stdin, int):
+        return stdin
+    return _sealed(theirs, stdin) if stdin else _nothing(theirs)
 
 
 def _nothing(theirs: contextlib.ExitStack) -> int:

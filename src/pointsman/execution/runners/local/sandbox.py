@@ -72,8 +72,9 @@ class LocalSandbox:
         return await asyncio.to_thread(pack, str(self._folder.workspace), paths, most)
 
     async def exec(
-        self, argv: Sequence[str], *, on_output: OnOutput, cwd: str = ".", env: Mapping[str, str] | None = None, stdin: bytes = b""
+        self, argv: Sequence[str], *, on_output: OnOutput, cwd: str = ".", env: Mapping[str, str] | None = None, stdin: bytes | int = b""
     ) -> Exited:
+        """As the port has it; `stdin` may be an open descriptor of a file, which the command then reads without seeing where it lies."""
         self._require_open()
         order = self._order(argv, cwd, {"PATH": _PATH, "HOME": self._home, **self._spec.env, **(env or {})})
         kills = self._group.count_oom_kills() if self._group else 0
@@ -102,7 +103,7 @@ class LocalSandbox:
     def _home(self) -> str:
         return str(self._folder.workspace) if self._confinement.isolation == "none" else WORKSPACE
 
-    async def _run(self, order: Order, on_output: OnOutput, stdin: bytes) -> tuple[Ended, Excess | None]:
+    async def _run(self, order: Order, on_output: OnOutput, stdin: bytes | int) -> tuple[Ended, Excess | None]:
         """Run to the end, or until a bound is passed, which ends it by SIGKILL and tells so on stderr."""
 
         def tell(descriptor: int, data: bytes) -> None:
