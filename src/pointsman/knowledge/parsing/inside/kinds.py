@@ -123,7 +123,7 @@ def _in_archive(file: BinaryIO) -> str:
                 and archive.read("mimetype").startswith(b"application/epub+zip")
             ):
                 return "epub"
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError, EOFError):
+    except (zipfile.BadZipFile, RuntimeError, OSError, ValueError, EOFError):
         raise Refused("damaged") from None
     finally:
         file.seek(0)
