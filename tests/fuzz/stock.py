@@ -137,7 +137,10 @@ def furnish(scene: Scene, company: Company, stock: Stock) -> None:
     with httpx.Client(base_url=scene.url, timeout=30, trust_env=False) as client:
 
         def make(principal: Principal, path: str, body: dict[str, Any]) -> None:
-            stock.learn(path, client.post(path, json=body, headers=principal.headers()).raise_for_status().json())
+            answer = client.post(path, json=body, headers=principal.headers()).raise_for_status().json()
+            stock.learn(path, answer)
+            for approval in answer.get("approvals") or ():
+                stock.learn("/v2/approvals", approval)
 
         keep_useful(scene)
         make(company.operator, "/v2/teams", _TEAM)
@@ -147,6 +150,8 @@ def furnish(scene: Scene, company: Company, stock: Stock) -> None:
                 make(principal, f"/v2/agents/{name}/chat", chat)
             make(principal, "/v2/memories", {"user_id": "ann", "agent_id": "echo", "content": said})
             make(principal, "/v2/keys", {"name": said, "scopes": ["prompts:read"]})
+            make(principal, "/v2/schedules", _SCHEDULE | {"request": {"message": said}})
+            make(principal, "/v2/jobs", {"prompt": said})
         for value in ("ann", "bob"):
             stock.learn("/v2/users", {"id": value})
         for value in (RIVAL, TENANT):
@@ -183,6 +188,7 @@ _PLENTY: dict[str, Any] = {
     "amount": 1_000_000_000,
 }
 _TEAM: dict[str, Any] = {"id": "desk", "name": "Desk", "mode": "coordinate", "agents": [{"agent_id": "echo", "role": "leader"}]}
+_SCHEDULE: dict[str, Any] = {"subject_type": "agent", "subject_id": "echo", "cron": "0 9 1 1 *"}
 _PATCHES: tuple[dict[str, Any], ...] = (
     {"num_history_runs": 1},
     {"enable_memory": False, "enable_history": None},
@@ -191,6 +197,11 @@ _PATCHES: tuple[dict[str, Any], ...] = (
 _AGENTS: dict[str, dict[str, Any]] = {
     "echo": {"model": "scripted:echo"},
     "story": {"model": "scripted:story", "script": {"turns": [{"text": "Once."}, {"tool_calls": [{"name": "think"}]}, {"text": "End."}]}},
+    "careful": {
+        "model": "scripted:story",
+        "script": {"turns": [{"tool_calls": [{"name": "memory", "args": {"action": "recall"}}]}, {"text": "Done."}]},
+        "worker_config": {"permissions": {"ask": ["memory"]}},
+    },
     "provided": {"model": "openai:gpt-5-mini"},
 }
 

@@ -57,6 +57,9 @@ class SandboxHandles(Read):
     handles: list[str]
 
 
+_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+
+
 class Command(msgspec.Struct, forbid_unknown_fields=True):
     """A command to be run; `id` names it for its cancellation, `stdin` is base64."""
 
@@ -64,7 +67,7 @@ class Command(msgspec.Struct, forbid_unknown_fields=True):
     argv: Annotated[list[str], msgspec.Meta(min_length=1, max_length=4096)]
     cwd: str = "."
     env: dict[str, str] = {}
-    stdin: bytes = b""
+    stdin: Annotated[bytes, msgspec.Meta(extra_json_schema={"pattern": _BASE64})] = b""
 
 
 def exited(ended: Exited) -> dict[str, object]:
