@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.runners import docker, local, remote_service, ssh
+from tests.conformance.runners import docker, kubernetes, local, remote_service, ssh
 from tests.conformance.scene import Kind, Scene
 
 # Fixtures that last as long as the tests.
 docker_daemon, ssh_server, runner_gateway = docker.docker_daemon, ssh.ssh_server, remote_service.runner_gateway
-KINDS: dict[str, Kind] = {**local.KINDS, **docker.KINDS, **ssh.KINDS, **remote_service.KINDS}
+fake_cluster = kubernetes.fake_cluster
+KINDS: dict[str, Kind] = {**local.KINDS, **docker.KINDS, **kubernetes.KINDS, **ssh.KINDS, **remote_service.KINDS}
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.system if KINDS[name].system else ()) for name in sorted(KINDS)])

@@ -31,6 +31,7 @@ class Scene:
     bounds_memory: bool = True
     bounds_processes: bool = True
     isolates: bool = True
+    outlives_memory: bool = True  # whether a sandbox goes on where a command of it ran out of memory
     own_variables: frozenset[str] = frozenset()  # what this target adds to the environment of commands
 
 

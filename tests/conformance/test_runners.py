@@ -341,6 +341,9 @@ async def test_running_out_of_memory_is_proved(scene: Scene) -> None:
         assert exited.oom is not None, exited
         assert exited.oom.source
         assert exited.oom.detail
+        if not scene.outlives_memory:
+            await sandbox.close()
+            sandbox = await scene.runner.open(spec(memory_mb=64))
         clean = (await python(sandbox, "import os; os.kill(os.getpid(), 9)")).exited
         assert clean is not None
         assert clean.oom is None

@@ -16,6 +16,7 @@ from pointsman.execution.schemas import TargetCreate, TargetPatch, TargetRead
 from pointsman.execution.service import TargetService
 from pointsman.kit.db import Connection, Database
 
+CLUSTER: dict[str, Any] = {"image": "debian:13", "server": "https://10.0.0.1:6443", "token": {"secret": "cluster"}}
 DOCKER: dict[str, Any] = {"id": "box", "name": "Box", "type": "docker", "connection_config": {"image": "debian:13"}}
 SSH: dict[str, Any] = {
     "host": "build.internal",
@@ -46,7 +47,9 @@ async def test_a_target_is_read_back_with_its_defaults(api: httpx.AsyncClient) -
     ("kind", "config"),
     [
         ("local", {}),
-        ("kubernetes", {"image": "debian:13", "token": {"secret": "cluster"}}),
+        ("kubernetes", {**CLUSTER, "namespace": "jobs", "tolerations": [{"key": "jobs", "operator": "Exists"}]}),
+        ("kubernetes", {"image": "debian:13", "kubeconfig": {"secret": "kubeconfig"}, "context": "prod"}),
+        ("kubernetes", {"image": "debian:13", "in_cluster": True, "network_policy": "external"}),
         ("ssh", SSH),
         ("remote_service", {"url": "https://other.example", "api_key": {"secret": "other"}}),
         ("managed_agents", {"url": "https://agents.example/v1", "headers": {"X-Team": "a", "Authorization": {"secret": "agents"}}}),
@@ -65,6 +68,16 @@ async def test_every_type_keeps_what_it_was_given(api: httpx.AsyncClient, kind: 
         ("docker", {"image": "x", "env": {"POINTSMAN_API_KEY": "x"}}, "/connection_config/env"),
         ("docker", {"image": "x", "env": {"A B": "x"}}, "/connection_config/env"),
         ("docker", {"image": "x", "mounts": [{"source": "/a/../etc", "path": "/b"}]}, "/connection_config/mounts/0/source"),
+        ("kubernetes", {"image": "x"}, "/connection_config"),
+        ("kubernetes", {**CLUSTER, "in_cluster": True}, "/connection_config"),
+        ("kubernetes", {"image": "x", "server": "https://10.0.0.1:6443"}, "/connection_config"),
+        ("kubernetes", {"image": "x", "in_cluster": True, "context": "prod"}, "/connection_config"),
+        ("kubernetes", {**CLUSTER, "server": "http://10.0.0.1:8080"}, "/connection_config/server"),
+        ("kubernetes", {**CLUSTER, "token": "eyJhbGciOi"}, "/connection_config/token"),
+        ("kubernetes", {**CLUSTER, "ca": "/etc/ca.crt"}, "/connection_config/ca"),
+        ("kubernetes", {**CLUSTER, "user": 0}, "/connection_config/user"),
+        ("kubernetes", {**CLUSTER, "namespace": "My Jobs"}, "/connection_config/namespace"),
+        ("kubernetes", {**CLUSTER, "mounts": [{"source": "/data", "path": "/data"}]}, "/connection_config/mounts"),
         ("ssh", {**SSH, "port": 0}, "/connection_config/port"),
         ("ssh", {**SSH, "host": "-oProxyCommand=x"}, "/connection_config/host"),
         ("ssh", {name: value for name, value in SSH.items() if name != "host_key"}, "/connection_config/host_key"),

@@ -8,8 +8,8 @@ import pytest
 
 from pointsman.execution.connections import DockerConnection
 from pointsman.execution.ports import Mount, SandboxSpec
+from pointsman.execution.runners.counters import Counters
 from pointsman.execution.runners.docker.container import container_config
-from pointsman.execution.runners.docker.counters import Counters
 
 SPEC = SandboxSpec("pm-0b9c7d6e-1111-4222-8333-444455556666-3", memory_mb=300, cpus=1.5, pids=77, disk_mb=200, env={"LANG": "C"})
 

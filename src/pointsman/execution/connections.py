@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from pointsman.execution.configs import read_config
-from pointsman.execution.grants import EVERYBODY, Grants, Plain, Secret, Values
+from pointsman.execution.grants import EVERYBODY, Grants, MountGrant, Plain, Secret, Values
 from pointsman.execution.rows import TargetType
 from pointsman.kit.ids import ChosenId
 from pointsman.web.wire import Body
 
+_PEM = r"^\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s-]+$"
 _HTTP = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 
 Url = Annotated[Plain, StringConstraints(pattern=_HTTP)]
@@ -58,18 +60,64 @@ class DockerConnection(Grants):
         return user
 
 
+class Toleration(Body):
+    """Which taint of a node a job's pod may stand."""
+
+    key: Word | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: Annotated[str, StringConstraints(max_length=63)] | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
 class KubernetesConnection(Grants):
-    """A namespace of a Kubernetes cluster."""
+    """A namespace of a Kubernetes cluster, reached by a server and a token, by a kubeconfig, or from within the cluster."""
 
     image: Word
-    api_server: Url | None = Field(default=None, description="Unset: the cluster that the worker itself runs in.")
-    namespace: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "default"
+    server: Url | None = Field(default=None, description="Such as `https://10.0.0.1:6443`; needs `token`.")
     token: Secret | None = None
-    ca: Secret | None = None
+    ca: Annotated[str, StringConstraints(max_length=65_536, pattern=_PEM)] | None = Field(
+        default=None, description="The certificate authority of `server`, in PEM; unset: those that the worker's host trusts."
+    )
+    in_cluster: bool = Field(default=False, strict=True, description="Whether the worker's own pod says where the cluster is.")
+    kubeconfig: Secret | None = None
+    context: Plain | None = Field(default=None, description="Of the kubeconfig; unset: its current one.")
+    namespace: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "default"
     service_account: Word | None = None
     runtime_class: Word | None = None
     node_selector: dict[str, Plain] = Field(default_factory=dict[str, str], max_length=32)
+    tolerations: list[Toleration] = Field(default_factory=list[Toleration], max_length=32)
     user: Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)] = 64123
+    user_namespaces: bool = Field(default=False, strict=True, description="Whether pods get a user namespace; the cluster must have them.")
+    network_policy: Literal["required", "external"] = Field(
+        default="required", description="`external`: something else than a NetworkPolicy of the namespace keeps jobs from the network."
+    )
+    start_seconds: int = Field(default=120, strict=True, ge=5, le=3600, description="How long a pod may take until it runs.")
+
+    @field_validator("server")
+    @classmethod
+    def _keeps_the_token_secret(cls, server: str | None) -> str | None:
+        if server is not None and server.startswith("http:") and not re.match(r"http://(127\.0\.0\.1|localhost|\[::1\])(:|/|$)", server):
+            raise ValueError("The token would be readable on the way: write https://.")
+        return server
+
+    @field_validator("mounts")
+    @classmethod
+    def _has_no_mounts(cls, mounts: list[MountGrant]) -> list[MountGrant]:
+        if mounts:
+            raise ValueError("Folders of a node are not mounted into pods: put what jobs need into the image, or into their workspace.")
+        return mounts
+
+    @model_validator(mode="after")
+    def _is_reached_in_one_way(self) -> Self:
+        if sum((self.server is not None, self.in_cluster, self.kubeconfig is not None)) != 1:
+            raise ValueError("Say how the cluster is reached, in one way: `server` with `token`, `kubeconfig`, or `in_cluster`.")
+        if (self.server is None) != (self.token is None):
+            raise ValueError("`server` and `token` belong together.")
+        if self.ca is not None and self.server is None:
+            raise ValueError("`ca` belongs to `server`; the other ways bring their own.")
+        if self.context is not None and self.kubeconfig is None:
+            raise ValueError("`context` is one of a `kubeconfig`.")
+        return self
 
 
 class SshConnection(Grants):

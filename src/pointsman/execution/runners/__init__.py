@@ -26,9 +26,6 @@ class _Missing:
 
     def __init__(self, target: ExecutionTarget, module: str) -> None:
         extra = _EXTRAS.get(target.type)
-        if module.startswith(__name__):
-            self._detail, self._hint = f"This release runs nothing on targets of type {target.type}.", "Use a target of another type."
-            return
         self._detail = f"Targets of type {target.type} need {module}, which is not installed."
         self._hint = f"pip install pointsman[{extra}]" if extra else "Use a target of another type."
 

@@ -17,8 +17,8 @@ from pointsman.execution.errors import SandboxRefused, TargetFailed
 from pointsman.execution.ports import Exited, OnOutput, OutOfMemory
 from pointsman.execution.runners.archives import folders_in, gathered, inside, owned, single, too_large
 from pointsman.execution.runners.asked import require_command
+from pointsman.execution.runners.counters import Counters
 from pointsman.execution.runners.docker.container import WORKSPACE
-from pointsman.execution.runners.docker.counters import Counters
 from pointsman.execution.runners.docker.daemon import CONFLICT, NOT_FOUND, Daemon
 from pointsman.execution.runners.docker.scripts import END_AND_COUNT, NO_LINKS, RUN, shell
 from pointsman.execution.runners.endings import signal_of

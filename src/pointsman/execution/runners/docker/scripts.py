@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from pointsman.execution.runners.docker.counters import COUNT
-
-MARK = "SANDBOX_ID"
-
-# Ends every process whose environment holds a mark; those that fork meanwhile are found by the next look. A zombie has no environment.
-_END = f"""end() {{
-  turn=0 again=1
-  while [ "$again" ] && [ "$turn" -lt 50 ]; do
-    turn=$((turn + 1)) again=
-    for file in /proc/[0-9]*/environ; do
-      while read -r line || [ -n "$line" ]; do
-        case $line in *"{MARK}=$1;"*)
-          pid=${{file#/proc/}}
-          kill -9 "${{pid%/environ}}" && again=1
-          break;;
-        esac
-      done <"$file"
-    done
-  done 2>/dev/null
-  [ -z "$again" ]
-}}
-"""
+from pointsman.execution.runners.counters import COUNT
+from pointsman.execution.runners.marks import END, MARK
 
 # Arguments: folder, file for stdin or nothing, mark, command. The shell waits for the command and ends what it left behind, which would
 # hold the output open. `exec` finds programs, never the shell's own commands; what the shell itself has to say goes nowhere.
-RUN = f"""{_END}cd -- "$1" || exit 126
+RUN = f"""{END}cd -- "$1" || exit 126
 unset OLDPWD
 [ -z "$2" ] || {{ exec <"$2" && rm -f -- "$2"; }}
 mark=$3
@@ -39,7 +19,7 @@ end "$mark"
 exit $code"""
 
 # Argument: the mark of the command that is over, or nothing where no other runs: then everything goes that this account may end.
-END_AND_COUNT = f"""{_END}if [ "$1" ]; then end "$1" || exit 1; else kill -9 -1 2>/dev/null; fi
+END_AND_COUNT = f"""{END}if [ "$1" ]; then end "$1" || exit 1; else kill -9 -1 2>/dev/null; fi
 {COUNT}"""
 
 # Arguments: folders. Ends with 1 where one of them is a link.
