@@ -236,6 +236,7 @@ class RetentionSettings(_Section):
     jobs: Kept = Field(default=timedelta(days=90), description="Jobs, from their end; their events and files go with `events`.")
     sessions: Kept = Field(default=timedelta(), description="Sessions with all that belongs to them, from their last turn.")
     usage: Kept = Field(default=timedelta(), description="Usage of model calls.")
+    webhooks: Kept = Field(default=timedelta(days=30), description="Deliveries of webhooks and notifications, from when they were written.")
 
 
 class ApprovalSettings(_Section):
@@ -271,6 +272,14 @@ class KnowledgeSettings(_Section):
         default=60, ge=1, le=3600, description="Processor time for reading one file, in seconds; twice that by the clock."
     )
     text_mb: int = Field(default=32, ge=1, le=1024, description="Text that one file may hold, in MB.")
+
+
+class NotifySettings(_Section):
+    """Over what the operator is told of approvals, besides webhooks."""
+
+    urls: Secrets = Field(
+        default=(), description="Apprise URLs (Slack, Telegram, mail …), as a JSON array; needs `pip install 'pointsman[notify]'`."
+    )
 
 
 class EgressSettings(_Section):
@@ -332,6 +341,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
+    notify: NotifySettings = NotifySettings()
     egress: EgressSettings = EgressSettings()
     keyring: KeyRingSettings = KeyRingSettings()
     log: LogSettings = LogSettings()

@@ -24,6 +24,7 @@ from pointsman.supervision import models as supervision
 from pointsman.teams import models as teams
 from pointsman.usage import models as usage
 from pointsman.web import models as web
+from pointsman.webhooks import models as webhooks
 
 METADATA = Base.metadata
 SLICES = (
@@ -48,4 +49,5 @@ SLICES = (
     teams,
     usage,
     web,
+    webhooks,
 )

@@ -51,6 +51,9 @@ BODIES: dict[str, Any] = {
     "POST /v2/jobs": {"prompt": "Look around"},
     "POST /v2/schedules": {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}},
     "PATCH /v2/schedules/{}": {"paused": True},
+    "POST /v2/webhooks": {"url": "https://hooks.invalid/"},
+    "PATCH /v2/webhooks/{}": {"name": "Renamed"},
+    "POST /v2/webhooks/{}/replay": {"since": "2026-01-31T12:00:00Z"},
     "POST /v2/engines": {"id": "new", "name": "New", "type": "direct_ops"},
     "PATCH /v2/engines/{}": {"name": "Renamed"},
     "POST /v2/targets": {"id": "new", "name": "New", "type": "local"},
@@ -80,6 +83,7 @@ OWNED = (
     "/v2/jobs/",
     "/v2/approvals/",
     "/v2/schedules/",
+    "/v2/webhooks/",
 )
 OPERATORS_ONLY = {
     "GET /v2/audit/verify",
@@ -109,6 +113,7 @@ LISTS = (
     "/v2/usage",
     "/v2/jobs",
     "/v2/schedules",
+    "/v2/webhooks",
 )
 
 
@@ -175,6 +180,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         erasure = (await client.delete("/v2/users/u2/data?without_export=true")).json()
         job = await _made(client, "/v2/jobs", prompt="Look around", workspace=base64.b64encode(bytes(1024)).decode())
         asked = {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}}
+        webhook = await _made(client, "/v2/webhooks", url="https://hooks.invalid/")
         schedule = await _made(client, "/v2/schedules", **asked)
         # It has ended: nobody works here, and the stream of a job that waits does not end.
         await client.post(f"/v2/jobs/{job['id']}/cancel")
@@ -191,6 +197,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         "erasures": erasure["id"],
         "jobs": job["id"],
         "schedules": schedule["id"],
+        "webhooks": webhook["id"],
         "breakers": "target:local",
         "approvals": paused["approvals"][0]["id"],
         "users": "u2",

@@ -27,7 +27,7 @@ OWNING = {"tenant_id", "user_id", "owner_id", "session_id"}
 ERASED = {
     *("sessions", "messages", "runs", "past_turns", "memories", "token_usage", "usage_details", "idempotency_keys", "budgets"),
     *("user_tokens", "knowledge_entries", "api_keys", "data_exports", "job_details", "job_memory", "approvals"),
-    *("supervisor_runs", "supervisor_details", "schedules", "schedule_fires"),
+    *("supervisor_runs", "supervisor_details", "schedules", "schedule_fires", "webhook_endpoints", "webhook_deliveries"),
 }
 KEPT = {
     "audit_log": "who changed what, in a chain that must stay verifiable; nothing of what anybody said",
@@ -81,6 +81,22 @@ async def furnish(owner: Connection, *, tenant: str = "", user: str = "ann", mar
         tenant,
         user,
     )
+    if tenant:
+        await owner.execute(
+            "INSERT INTO webhook_endpoints (id, tenant_id, name, url, event_types, encrypted_secret) VALUES ($1, $2, $3, 'u', '{}', 's')",
+            f"whk_{tenant}",
+            tenant,
+            mark,
+        )
+        await owner.execute(
+            "INSERT INTO webhook_deliveries (id, tenant_id, user_id, endpoint_id, event_id, event_type, subject_id, payload)"
+            " VALUES ($1, $2, $3, $4, 'e', 'run.completed', 's', $5)",
+            new_id("dlv"),
+            tenant,
+            user,
+            f"whk_{tenant}",
+            mark,
+        )
     await owner.execute(
         "INSERT INTO user_tokens (user_id, integration_key, provider, token_type, encrypted_token_data) VALUES ($1, 'k', 'p', 'jwt', $2)",
         stored,
@@ -179,7 +195,7 @@ async def test_another_tenants_user_of_the_same_name_is_untouched(
     await finish(db, owner)
     assert {mark: await places_of(owner, mark) for mark in before} == before
     # What is the tenant's and not the user's stays.
-    assert await places_of(owner, "markacme") == ["api_keys", "knowledge_entries"]
+    assert await places_of(owner, "markacme") == ["api_keys", "knowledge_entries", "webhook_endpoints"]
     assert await owner.fetchval("SELECT count(*) FROM memories WHERE tenant_id = ''") == 1
 
 

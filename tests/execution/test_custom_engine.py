@@ -21,13 +21,13 @@ from tests.fakes.sandbox import FolderSandbox
 from tests.fakes.work import FakeWork
 
 from pointsman.execution.engines import Parts, make_engine
-from pointsman.execution.engines.signing import signature_headers
 from pointsman.execution.errors import EngineFailed, EngineNotInstalled, TargetFailed
 from pointsman.execution.handlers import read_handler
 from pointsman.execution.ports import Done, Engine, Failed
 from pointsman.jobs.job_spec import JobSpec
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.problems import InvalidRequest
+from pointsman.kit.signing import signature_headers
 from pointsman.settings import Settings
 
 
@@ -113,7 +113,7 @@ async def test_a_secret_that_is_not_set_is_named(parts: Parts, remote: Remote, j
 
 def test_signatures_are_those_of_the_standard() -> None:
     body = '{"a": "é"}'
-    headers = signature_headers(SIGNING, "msg_1", 1_700_000_000, body.encode())
+    headers = signature_headers([SIGNING], "msg_1", 1_700_000_000, body.encode())
 
     moment = dt.datetime.fromtimestamp(1_700_000_000, dt.UTC)
     assert headers["webhook-signature"] == Webhook(SIGNING).sign("msg_1", moment, body)

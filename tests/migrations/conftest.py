@@ -54,6 +54,8 @@ _CHECKED = {
     "job_attempts.status": "completed",
     "job_workspaces.kind": "in",
     "supervisor_details.stage": "jobs",
+    "webhook_deliveries.status": "delivered",
+    "webhook_deliveries.channel_id": None,
 }
 
 

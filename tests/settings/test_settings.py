@@ -48,6 +48,8 @@ SAMPLES: dict[str, tuple[str, Any]] = {
         {"gs://handbooks": {"skip_signature": SecretStr("true")}},
     ),
     "POINTSMAN_KNOWLEDGE__FILE_ROOTS": ('["/srv/handbooks"]', ("/srv/handbooks",)),
+    "POINTSMAN_NOTIFY__URLS": (f'["json://user:{SECRET}@host"]', (f"json://user:{SECRET}@host",)),
+    "POINTSMAN_RETENTION__WEBHOOKS": ("20d", timedelta(20)),
     "POINTSMAN_EGRESS__ALLOW": ('["10.0.0.0/8"]', ("10.0.0.0/8",)),
     "POINTSMAN_KEYRING__KEYS": (f'["{SECRET}"]', (SECRET,)),
     "POINTSMAN_LOG__LEVEL": ("debug", "debug"),

@@ -24,6 +24,7 @@ from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.schedules import provide_schedules
 from pointsman.bootstrap.supervision import provide_supervision
+from pointsman.bootstrap.webhooks import Webhooks
 from pointsman.budgets.metering import Budgets
 from pointsman.budgets.service import BudgetService
 from pointsman.chat.journal import Journal
@@ -106,7 +107,7 @@ class Gateway:
         self._rescue = Rescue(db, self._heartbeat, dead_after=settings.runs.dead_after, redrive=self._chat.redrive)
         self.listener.subscribe("cancel", self._chat.cancel)
         self.listener.subscribe(RESUMED, self._rescue.hear)
-        approvals = ApprovalService(db)
+        approvals, signer = ApprovalService(db), _signer(settings, keyring)
         self.agents = agents = AgentService(db, self.models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt)
         teams, supervision = TeamService(db), provide_supervision(self, catalogue, replay)
         team_runs = TeamRuns(db, teams, self._chat, supervision)
@@ -123,7 +124,7 @@ class Gateway:
             MemoryService(db, require_agent=agents.require_agent),
             RunService(db, replay, self._rescue, approvals.decide_for_run, supervision),
             approvals,
-            LinkService(db, _signer(settings, keyring)),
+            LinkService(db, signer),
             self._usage,
             BudgetService(db, require_agent=agents.require_agent, changed=self.budgets.active.forget),
             AuditService(db),
@@ -136,6 +137,7 @@ class Gateway:
         provide_execution(self)
         provide_jobs(self, replay)
         provide_schedules(self, agents, teams, self._chat, team_runs)
+        self._webhooks = Webhooks(self, signer)
         self.services[Flag] = self.draining
         self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
         loop = asyncio.get_running_loop()
@@ -155,6 +157,7 @@ class Gateway:
     async def start(self) -> None:
         """Set the loops going; returns when this replica is known to the others."""
         await make_defaults(self.db)
+        await self._webhooks.open()
         await asyncio.to_thread(self._heartbeat.start)
         for name, loop in (
             ("listener", self.listener.run),
@@ -190,6 +193,7 @@ class Gateway:
         await self.runner.aclose()
         await asyncio.to_thread(self._heartbeat.stop)
         await self.models.aclose()
+        await self._webhooks.aclose()
         await self.egress.aclose()
         await self.db.close()
 

@@ -46,6 +46,7 @@ def _arm(specs: Sequence[str]) -> None:
 def _register_secrets(settings: Settings) -> None:
     """What must never stand in a log line, wherever it comes from."""
     given = [settings.openai_api_key, settings.anthropic_api_key, settings.google_api_key, *settings.keyring.keys]
+    given += settings.notify.urls
     given += [provider.api_key for provider in settings.providers.values()]
     for secret in given:
         if secret is not None:

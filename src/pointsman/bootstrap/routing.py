@@ -26,6 +26,7 @@ from pointsman.sessions import routes as session_routes
 from pointsman.teams import routes as team_routes
 from pointsman.tools import routes as tool_routes
 from pointsman.usage import routes as usage_routes
+from pointsman.webhooks import routes as webhook_routes
 
 
 def routers() -> list[APIRouter | BaseRoute]:
@@ -56,4 +57,5 @@ def routers() -> list[APIRouter | BaseRoute]:
         runner_routes.router,
         *runner_routes.routes,
         schedule_routes.router,
+        webhook_routes.router,
     ]

@@ -20,6 +20,7 @@ from pointsman.schedules import disposal as schedules
 from pointsman.sessions import disposal as sessions
 from pointsman.usage import disposal as usage
 from pointsman.web import idempotency_queries as idempotency
+from pointsman.webhooks import disposal as webhooks
 
 Step = Callable[[Connection, str, str | None, int], Awaitable[int]]
 
@@ -40,6 +41,7 @@ STEPS: dict[str, Step] = {
     "credentials": credentials.erase_tokens,
     "knowledge": knowledge.erase_entries,
     "schedules": schedules.erase_schedules,
+    "webhooks": webhooks.erase_webhooks,
     "budgets": budgets.erase_budgets,
     "keys": access.erase_keys,
 }

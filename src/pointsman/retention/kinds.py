@@ -18,6 +18,7 @@ from pointsman.settings import RetentionSettings
 from pointsman.usage import disposal as usage
 from pointsman.web import idempotency_queries
 from pointsman.web.idempotency import KEPT as ANSWERS_KEPT
+from pointsman.webhooks import disposal as webhooks
 
 _SNAPSHOTS_KEPT = timedelta(days=1)  # longer than any replica believes in a snapshot that it stored
 
@@ -47,6 +48,7 @@ def batches(settings: RetentionSettings) -> dict[str, Batch]:
         ("sessions", _kept(settings.sessions), _sessions),
         ("schedule_fires", runs_kept, _fires),
         ("usage", _kept(settings.usage), _usage),
+        ("webhook_deliveries", _kept(settings.webhooks), _deliveries),
         ("snapshots", _SNAPSHOTS_KEPT, _snapshots),
         ("idempotency", ANSWERS_KEPT, _idempotency),
     ]
@@ -135,6 +137,15 @@ def _fires(kept: timedelta) -> Batch:
     async def batch(connection: Connection, place: Any, most: int) -> Swept:
         del place
         rows = await schedules.expire_fires(connection, kept, most)
+        return Swept(rows, None, rows == most)
+
+    return batch
+
+
+def _deliveries(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        del place
+        rows = await webhooks.expire_deliveries(connection, kept, most)
         return Swept(rows, None, rows == most)
 
     return batch

@@ -12,7 +12,6 @@ from typing import Any, cast
 from pointsman.execution.engines import Parts
 from pointsman.execution.engines.filling import number_at, text_at
 from pointsman.execution.engines.printed import plain
-from pointsman.execution.engines.signing import signature_headers
 from pointsman.execution.engines.spending import Spending
 from pointsman.execution.errors import EngineFailed, EngineNotInstalled, TargetFailed
 from pointsman.execution.grants import SecretRef
@@ -22,6 +21,7 @@ from pointsman.execution.rows import ExecutionEngine
 from pointsman.execution.secrets import reveal
 from pointsman.jobs.remembering import remember
 from pointsman.kit.egress import Answer, EgressFailed, EgressTimeout, EgressTooLarge
+from pointsman.kit.signing import signature_headers
 from pointsman.llm.port import Spend, Usage
 
 GROUP = "pointsman.engines"
@@ -88,7 +88,7 @@ class EndpointEngine:
         endpoint, secrets = self._endpoint, self._parts.settings.secrets
         body = json.dumps(_told(work, prompt, self._handler.options)).encode()
         given = {name: reveal(value, secrets) if isinstance(value, SecretRef) else value for name, value in endpoint.headers.items()}
-        signed = signature_headers(reveal(endpoint.secret, secrets), message_id, int(time.time()), body)
+        signed = signature_headers([reveal(endpoint.secret, secrets)], message_id, int(time.time()), body)
         headers = {"Content-Type": "application/json", **given, **signed}
         try:
             answer = await self._parts.trusted.request(

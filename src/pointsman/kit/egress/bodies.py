@@ -28,6 +28,14 @@ async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     return body if coding in _PLAIN else await asyncio.to_thread(_unpacked, body, max_bytes)
 
 
+async def read_beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """At most so many bytes as they came; the rest is left unread."""
+    body = bytearray()
+    while len(body) < most and (chunk := await response.content.read(most - len(body))):
+        body += chunk
+    return bytes(body)
+
+
 async def _raw(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK):

@@ -1,18 +1,20 @@
-"""Fetches documents from user-supplied URLs: each hop is parsed once, checked, and connected to at the checked address."""
+"""Fetches from and posts to user-supplied URLs: each hop is parsed once, checked, and connected to at the checked address."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pointsman.kit.egress.addresses import AllowList
-from pointsman.kit.egress.bodies import read_body
+from pointsman.kit.egress.bodies import read_beginning, read_body
 from pointsman.kit.egress.errors import EgressFailed, EgressMediaTypeRefused, EgressTimeout
 from pointsman.kit.egress.names import CheckedNames, Resolver, SystemResolver, may_connect, no_public_address
+from pointsman.kit.egress.trusted import Answer
 from pointsman.kit.egress.urls import Target, follow_url, parse_url
 
 if TYPE_CHECKING:
@@ -74,6 +76,31 @@ class Egress:
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 return await self._follow(target, max_bytes, accept)
+        except TimeoutError:
+            raise EgressTimeout(f"The URL did not answer in full within {timeout.total_seconds():g} s.") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _failed(error) from error
+
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str], timeout: timedelta, keep: int) -> Answer:  # noqa: ASYNC109 - as above
+        """POST to a URL, whole within `timeout`: the answer whatever its status, of its body no more than `keep` bytes are read.
+
+        A redirect is an answer like any other: nobody checked what it leads to. Raises EgressRefused, EgressFailed and EgressTimeout.
+        """
+        import aiohttp  # noqa: PLC0415 - as above
+        from yarl import URL  # noqa: PLC0415 - comes with aiohttp
+
+        target = parse_url(url)
+        self._check(target)
+        given = {**_headers(("*/*",)), **headers}
+        try:
+            async with (
+                asyncio.timeout(timeout.total_seconds()),
+                self._session().post(
+                    URL(target.url, encoded=True), data=io.BytesIO(body), headers=given, allow_redirects=False
+                ) as response,
+            ):
+                names = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, names, await read_beginning(response, keep))
         except TimeoutError:
             raise EgressTimeout(f"The URL did not answer in full within {timeout.total_seconds():g} s.") from None
         except (aiohttp.ClientError, OSError) as error:

@@ -6,13 +6,18 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Sequence
 
 
-def signature_headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers. `timestamp` is in seconds since 1970."""
+def signature_headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The three headers, with a signature by each secret. `timestamp` is in seconds since 1970."""
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
-    signature = base64.b64encode(hmac.new(_key(secret), signed, hashlib.sha256).digest()).decode()
-    return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": f"v1,{signature}"}
+    signatures = " ".join(f"v1,{_signature(secret, signed)}" for secret in secrets)
+    return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": signatures}
+
+
+def _signature(secret: str, signed: bytes) -> str:
+    return base64.b64encode(hmac.new(_key(secret), signed, hashlib.sha256).digest()).decode()
 
 
 def _key(secret: str) -> bytes:
