@@ -54,6 +54,7 @@ async def test_every_failpoint_is_passed_by_ordinary_work(dsn: str, tmp_path: Pa
             await do_jobs(caller, dsn)
             await do_teams_and_approvals(caller)
             await do_schedules(caller, dsn)
+            await do_webhooks(caller)
             passed = dict(failpoints.reached())
         finally:
             await caller.aclose()
@@ -108,6 +109,15 @@ async def do_schedules(caller: Caller, dsn: str) -> None:
     await connection.close()
     async with asyncio.timeout(20):
         while [fire["status"] for fire in (await caller.get(f"/v2/schedules/{schedule['id']}/fires"))["items"]][:1] != ["started"]:
+            await asyncio.sleep(0.1)
+
+
+async def do_webhooks(caller: Caller) -> None:
+    """A name that leads nowhere fails like any other endpoint."""
+    endpoint = await caller.post("/v2/webhooks", {"url": "https://hooks.invalid/"})
+    await caller.chat(await caller.agent(model="scripted:echo"), "Hello")
+    async with asyncio.timeout(20):
+        while not any(each["last_error"] for each in (await caller.get(f"/v2/webhooks/{endpoint['id']}/deliveries"))["items"]):
             await asyncio.sleep(0.1)
 
 

@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "budgets": "What may be spent in a day or a month.",
         "audit": "The log of changes.",
         "schedules": "Agents and teams that are asked by the clock.",
+        "webhooks": "Who is told what happens.",
         "breakers": "What failed too often and is left alone for now.",
         "workers": "The processes that do jobs, and what each has in hand.",
         "users": "Export or erase what a user left.",

@@ -19,6 +19,7 @@ from pointsman.client.schedules import Schedules
 from pointsman.client.shapes import ChatAnswer
 from pointsman.client.streaming import PATIENCE, Event, Follower
 from pointsman.client.transport import Transport
+from pointsman.client.webhooks import Webhooks
 
 _TIMEOUT = timedelta(seconds=30)
 
@@ -48,6 +49,7 @@ class PointsmanClient:
         self.tenants = Leaving(self._transport, "tenants")
         self.erasures = Erasures(self._transport)
         self.schedules = Schedules(self._transport)
+        self.webhooks = Webhooks(self._transport)
         self.breakers = Breakers(self._transport)
         self.workers = Workers(self._transport)
 

@@ -89,6 +89,11 @@ async def rotate_secret(connection: Connection, endpoint_id: str, encrypted: str
     return row
 
 
+async def lock_endpoint(connection: Connection, endpoint_id: str) -> None:
+    """Until the end of the transaction; events may refer to it meanwhile."""
+    await connection.execute("SELECT FROM webhook_endpoints WHERE id = $1 FOR NO KEY UPDATE", endpoint_id)
+
+
 async def disable(connection: Connection, endpoint_id: str, reason: str) -> str | None:
     """Its tenant, where it was enabled."""
     statement = """

@@ -13,6 +13,9 @@ _GONE = "it answered 410 Gone"
 
 async def settle(connection: Connection, due: Due, outcome: Outcome, *, once: bool = False) -> None:
     """End the delivery or put it off; `once` leaves it at this attempt. An endpoint that is gone is disabled with all that waits for it."""
+    if due.url:
+        # Before any delivery: whoever disables an endpoint takes its lock, then those of all that waits for it.
+        await queries.lock_endpoint(connection, due.whom)
     if not await _settle_delivery(connection, due, outcome, once=once) or not due.url:
         return
     if outcome.delivered:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
@@ -58,13 +58,13 @@ END $$
 """
 _JOBS = """
 CREATE FUNCTION tell_job() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE found record;
+DECLARE details record;
 BEGIN
-    SELECT * INTO found FROM job_details d WHERE d.job_id = NEW.id AND webhook_wanted(d.tenant_id, 'job.finished');
+    SELECT * INTO details FROM job_details d WHERE d.job_id = NEW.id AND webhook_wanted(d.tenant_id, 'job.finished');
     IF FOUND THEN
-        PERFORM enqueue_webhooks(found.tenant_id, found.user_id, 'job.finished', NEW.id::text, json_build_object(
-            'id', NEW.id, 'run_id', found.run_id, 'user_id', found.user_id, 'status', NEW.status, 'engine_id', found.engine_id,
-            'target_id', found.target_id, 'retry_count', NEW.retry_count, 'last_failure_reason', left(NEW.last_failure_reason, 2000),
+        PERFORM enqueue_webhooks(details.tenant_id, details.user_id, 'job.finished', NEW.id::text, json_build_object(
+            'id', NEW.id, 'run_id', details.run_id, 'user_id', details.user_id, 'status', NEW.status, 'engine_id', details.engine_id,
+            'target_id', details.target_id, 'retry_count', NEW.retry_count, 'last_failure_reason', left(NEW.last_failure_reason, 2000),
             'created_at', webhook_moment(NEW.created_at), 'started_at', webhook_moment(NEW.started_at),
             'completed_at', webhook_moment(NEW.completed_at)));
     END IF;
