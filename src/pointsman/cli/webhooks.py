@@ -79,7 +79,7 @@ def list_deliveries(
 
 
 @app.command("test")
-def test_webhook(webhook_id: WebhookId, *, as_json: Json = False) -> None:
+def send_test(webhook_id: WebhookId, *, as_json: Json = False) -> None:
     """Send a test event now, and see what is answered."""
     with connected() as client:
         told = client.webhooks.test(webhook_id)
