@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pointsman.knowledge.parsing import Parser, ParsingLimits, Piece, Unreadable, parse
+from pointsman.knowledge.parsing import Parser, ParsingLimits, Piece, Unreadable
 
 Read = Callable[..., Awaitable[list[Piece]]]
 
@@ -112,12 +112,6 @@ async def test_text_is_read_in_the_encoding_it_is_in(read: Read, content: bytes,
 async def test_a_type_counts_where_the_name_says_nothing(read: Read) -> None:
     (piece,) = await read("download", "# Title\n\ntext", content_type="text/markdown; charset=utf-8")
     assert piece.heading == "Title"
-
-
-async def test_one_file_may_be_read_without_a_parser(tmp_path: Path) -> None:
-    file = tmp_path / "a.txt"
-    file.write_text("Hello.")
-    assert await parse(file, filename="a.txt", content_type=None, limits=ParsingLimits()) == [Piece("Hello.", None, None)]
 
 
 async def test_an_empty_file_is_refused_with_a_reason(read: Read) -> None:

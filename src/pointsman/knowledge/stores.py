@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -13,8 +14,14 @@ from pydantic import SecretStr
 from pointsman.settings import Settings, SettingsInvalid
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
+# The library's own would keep a caller waiting for three minutes.
+_RETRIES: RetryConfig = {
+    "max_retries": 3,
+    "retry_timeout": timedelta(seconds=30),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+}
 _GOOGLE_CREDENTIALS = ("service_account", "service_account_path", "service_account_key", "application_credentials", "skip_signature")
 
 
@@ -66,7 +73,8 @@ def open_store(place: Place) -> ObjectStore:
     config: Any = {name.lower(): value.get_secret_value() for name, value in place.options.items()}
     plain = any(value.startswith("http://") for name, value in config.items() if "endpoint" in name)
     try:
-        return from_url(place.base, config=config, client_options={"allow_http": True} if plain else None)
+        options: ClientConfig = {"connect_timeout": "5s", "timeout": "120s", "allow_http": plain}
+        return from_url(place.base, config=config, client_options=options, retry_config=_RETRIES)
     except (BaseError, ValueError) as error:
         raise SettingsInvalid(f"The store {place.base} cannot be opened: {(str(error).splitlines() or [''])[0]}.") from None
 

@@ -1,6 +1,6 @@
 """The only way out: users' URLs reach public addresses and what the operator allowed, nothing else; operators' own are trusted."""
 
-from pointsman.kit.egress.client import Egress, Fetched
+from pointsman.kit.egress.client import Egress, Fetched, Streamed
 from pointsman.kit.egress.errors import (
     EgressAllowInvalid,
     EgressFailed,
@@ -23,6 +23,7 @@ __all__ = [
     "EgressTooLarge",
     "Fetched",
     "Resolver",
+    "Streamed",
     "SystemResolver",
     "Trusted",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from pointsman.kit.egress.errors import EgressFailed, EgressTooLarge
@@ -19,13 +20,43 @@ _GZIP_OR_ZLIB = 47
 
 async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     """The unpacked body. Raises EgressTooLarge as soon as more than `max_bytes` came or would come out, and EgressFailed."""
+    packed = _is_packed(response, max_bytes)
+    body = await _raw(response, max_bytes)
+    return await asyncio.to_thread(_unpacked, body, max_bytes) if packed else body
+
+
+async def stream_body(response: aiohttp.ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:
+    """The same, piece by piece: what was given out before it raises is the beginning of something too large or broken."""
+    packed = _is_packed(response, max_bytes)
+    decoder = zlib.decompressobj(wbits=_GZIP_OR_ZLIB)
+    size = 0
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        for piece in _pieces(lambda data: (decoder.decompress(data, _CHUNK), decoder.unconsumed_tail), chunk) if packed else [chunk]:
+            size += len(piece)
+            if size > max_bytes:
+                raise _too_large(max_bytes)
+            yield piece
+    if packed and (not decoder.eof or decoder.unused_data):
+        raise _not_unpacked()
+
+
+def _is_packed(response: aiohttp.ClientResponse, max_bytes: int) -> bool:
+    """Raises EgressFailed for another coding than was asked for, EgressTooLarge where the answer says that it is."""
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     if coding not in _PLAIN | _PACKED:
         raise EgressFailed("The URL answered in a content coding that was not asked for.")
     if response.content_length is not None and response.content_length > max_bytes:
         raise _too_large(max_bytes)
-    body = await _raw(response, max_bytes)
-    return body if coding in _PLAIN else await asyncio.to_thread(_unpacked, body, max_bytes)
+    return coding in _PACKED
+
+
+def _pieces(decompress: Callable[[bytes], tuple[bytes, bytes]], chunk: bytes) -> Iterator[bytes]:
+    try:
+        while chunk:
+            piece, chunk = decompress(chunk)
+            yield piece
+    except zlib.error:
+        raise _not_unpacked() from None
 
 
 async def read_beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
@@ -51,12 +82,16 @@ def _unpacked(body: bytes, max_bytes: int) -> bytes:
     try:
         plain = decoder.decompress(body, max_bytes + 1)
     except zlib.error:
-        raise EgressFailed("The URL's answer could not be unpacked.") from None
+        raise _not_unpacked() from None
     if len(plain) > max_bytes:
         raise _too_large(max_bytes)
     if not decoder.eof or decoder.unused_data:
-        raise EgressFailed("The URL's answer could not be unpacked.")
+        raise _not_unpacked()
     return plain
+
+
+def _not_unpacked() -> EgressFailed:
+    return EgressFailed("The URL's answer could not be unpacked.")
 
 
 def _too_large(max_bytes: int) -> EgressTooLarge:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pointsman.kit.egress.addresses import AllowList
-from pointsman.kit.egress.bodies import read_beginning, read_body
+from pointsman.kit.egress.bodies import read_beginning, read_body, stream_body
 from pointsman.kit.egress.errors import EgressFailed, EgressMediaTypeRefused, EgressTimeout
 from pointsman.kit.egress.names import CheckedNames, Resolver, SystemResolver, may_connect, no_public_address
 from pointsman.kit.egress.trusted import Answer
@@ -34,6 +35,14 @@ class Fetched:
     media_type: str
     body: bytes
     final_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A document on its way: `media_type` as of `Fetched`; `chunks` raises EgressTooLarge and EgressFailed."""
+
+    media_type: str
+    chunks: AsyncIterator[bytes]
 
 
 class Egress:
@@ -63,6 +72,29 @@ class Egress:
         """Refuse what can be refused without asking anybody: for use when a URL is stored. Raises EgressRefused."""
         self._check(parse_url(url))
 
+    @asynccontextmanager
+    async def stream(self, url: str, *, max_bytes: int, timeout: timedelta) -> AsyncGenerator[Streamed]:  # noqa: ASYNC109 - the limit is the caller's
+        """GET a document of at most `max_bytes`, all redirects and the reading of it within `timeout`; it is never whole in memory.
+
+        Raises EgressRefused, EgressFailed (also for an answer other than 2xx) and EgressTimeout.
+        """
+        import aiohttp  # noqa: PLC0415 - a third of a second that the start need not wait for
+
+        target = parse_url(url)
+        self._check(target)
+        bound = asyncio.timeout(timeout.total_seconds())
+        try:
+            async with bound, AsyncExitStack() as stack:
+                try:
+                    response, _ = await stack.enter_async_context(self._answered(target, ("*/*",)))
+                except (aiohttp.ClientError, OSError) as error:
+                    raise _failed(error) from error
+                yield Streamed(_media_type(response), _translated(stream_body(response, max_bytes)))
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            raise EgressTimeout(f"The URL did not answer in full within {timeout.total_seconds():g} s.") from None
+
     async def fetch(self, url: str, *, max_bytes: int, timeout: timedelta, accept: Accept = ("*/*",)) -> Fetched:  # noqa: ASYNC109 - the limit is the caller's
         """GET a document of at most `max_bytes`, all redirects within `timeout`.
 
@@ -75,7 +107,8 @@ class Egress:
         self._check(target)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                return await self._follow(target, max_bytes, accept)
+                async with self._answered(target, accept) as (response, final):
+                    return await _received(response, final, max_bytes, accept)
         except TimeoutError:
             raise EgressTimeout(f"The URL did not answer in full within {timeout.total_seconds():g} s.") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -112,14 +145,19 @@ class Egress:
             await self._opened.close()
         await self._names.close()
 
-    async def _follow(self, target: Target, max_bytes: int, accept: Accept) -> Fetched:
+    @asynccontextmanager
+    async def _answered(self, target: Target, accept: Accept) -> AsyncGenerator[tuple[aiohttp.ClientResponse, Target]]:
+        """What the URL answers in the end, and where redirects led. Raises EgressFailed where that is no 2xx."""
         from yarl import URL  # noqa: PLC0415 - comes with aiohttp
 
         for _ in range(self._max_redirects + 1):
             async with self._session().get(URL(target.url, encoded=True), allow_redirects=False, headers=_headers(accept)) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
-                    return await _received(response, target, max_bytes, accept)
+                    if not 200 <= response.status < 300:
+                        raise EgressFailed(f"The URL answered with status {response.status}.")
+                    yield response, target
+                    return
             target = follow_url(target, location)
             self._check(target)
         raise EgressFailed(f"The URL redirects more than {self._max_redirects} times.")
@@ -155,12 +193,24 @@ class Egress:
 
 
 async def _received(response: aiohttp.ClientResponse, target: Target, max_bytes: int, accept: Accept) -> Fetched:
-    if not 200 <= response.status < 300:
-        raise EgressFailed(f"The URL answered with status {response.status}.")
-    media_type = response.content_type.lower()
+    media_type = _media_type(response)
     if not _accepts(accept, media_type):
         raise EgressMediaTypeRefused(f"The URL serves {media_type[:100]}, which is not taken here.")
     return Fetched(response.status, media_type, await read_body(response, max_bytes), target.url)
+
+
+def _media_type(response: aiohttp.ClientResponse) -> str:
+    return response.content_type.lower()
+
+
+async def _translated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    import aiohttp  # noqa: PLC0415 - see `fetch`
+
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except (aiohttp.ClientError, OSError) as error:
+        raise _failed(error) from error
 
 
 def _accepts(accept: Accept, media_type: str) -> bool:

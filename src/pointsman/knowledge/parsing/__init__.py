@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pointsman.knowledge.parsing.errors import ParsingUnavailable, Unreadable
 from pointsman.knowledge.parsing.limits import ParsingLimits
-from pointsman.knowledge.parsing.parser import Parser, parse
+from pointsman.knowledge.parsing.parser import Parser
 from pointsman.knowledge.pieces import Piece
 
-__all__ = ["Parser", "ParsingLimits", "ParsingUnavailable", "Piece", "Unreadable", "parse"]
+__all__ = ["Parser", "ParsingLimits", "ParsingUnavailable", "Piece", "Unreadable"]

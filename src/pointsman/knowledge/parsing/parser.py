@@ -11,7 +11,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pointsman.execution.errors import SandboxRefused, TargetFailed
 from pointsman.execution.ports import Exited, Mount, SandboxSpec
@@ -103,16 +102,6 @@ class Parser:
             with suppress(FileNotFoundError):
                 if time.time() - (self._folder / handle).stat().st_mtime > _LEFT_AFTER:
                     await self._runner.reap(handle)
-
-
-async def parse(path: Path, *, filename: str, content_type: str | None, limits: ParsingLimits) -> list[Piece]:
-    """As `Parser.parse`, for one file."""
-    with TemporaryDirectory(prefix="pointsman-parsing-") as folder:
-        parser = Parser(Path(folder))
-        try:
-            return await parser.parse(path, filename=filename, content_type=content_type, limits=limits)
-        finally:
-            await parser.aclose()
 
 
 def _judge(ended: Exited, answers: Answers) -> list[Piece]:

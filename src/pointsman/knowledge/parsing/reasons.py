@@ -15,6 +15,7 @@ _SENTENCES = {
     "too-deep": "The file is nested too deeply.",
     "too-many-pages": "The file has more pages than are taken. Split it.",
     "unpacks": "The file unpacks to far more than an ordinary one. Save it anew from the program that made it.",
+    "limits": "The file goes far beyond an ordinary one in size or depth. Save it anew from the program that made it.",
     "entities": "The file defines XML entities, which are not expanded. Save it without them.",
     "names": "The file holds parts with names that lead out of it, which no ordinary program writes.",
     "encoding": "The file is no text in UTF-8, UTF-16 with its mark, or Latin-1. Save it as UTF-8.",

@@ -25,6 +25,6 @@ def read(file: BinaryIO, answer: Answer, asked: Asked) -> None:
         for number, page in enumerate(reader.pages, 1):
             answer.say(page.extract_text(), number)
     except LimitReachedError:
-        raise Refused("unpacks") from None
+        raise Refused("limits") from None
     except PyPdfError:
         raise Refused("damaged") from None
