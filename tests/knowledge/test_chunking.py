@@ -38,6 +38,14 @@ def test_without_overlap_chunks_follow_each_other() -> None:
     assert " ".join(part.content for part in chunks) == " ".join(SENTENCES)
 
 
+def test_chunks_end_with_paragraphs_where_they_can() -> None:
+    paragraphs = [" ".join(SENTENCES[number : number + 3]) for number in range(0, 300, 3)]
+    chunks = chunk([Piece("\n\n".join(paragraphs), None, None)], tokens=200, overlap=0)
+    assert all(part.content.endswith(tuple(paragraphs)) and part.content.startswith(tuple(paragraphs)) for part in chunks)
+    assert "\n\n".join(part.content for part in chunks) == "\n\n".join(paragraphs)
+    assert len(chunks) <= 40, "chunks are as full as whole paragraphs allow"
+
+
 def test_a_chunk_never_crosses_pages_or_headings() -> None:
     pieces = [Piece(f"Short text of page {page}.", page, f"Heading {page}") for page in range(1, 30)]
     chunks = chunk(pieces, tokens=400)
