@@ -30,6 +30,9 @@ BODIES: dict[str, Any] = {
     "POST /v2/prompts/{}/rollback": {"version": 1},
     "PUT /v2/prompts/{}/labels/{}": {"version": 1},
     "POST /v2/prompts/{}/render": {"variables": {}},
+    "POST /v2/skills": {"id": "new", "name": "new", "instructions": "Be brief."},
+    "PATCH /v2/skills/{}": {"description": "Changed."},
+    "POST /v2/skills/{}/rollback": {"version": 1},
     "POST /v2/agents": {"id": "new", "name": "New", "template": "Hello", "config": CONFIG},
     "PATCH /v2/agents/{}": {"name": "Renamed"},
     "POST /v2/agents/{}/chat": {"message": "Hello", "user_id": "u1"},
@@ -166,6 +169,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         await _made(client, "/v2/prompts", id="greeting", name="Greeting", template="One")
         await client.patch("/v2/prompts/greeting", json={"template": "Two"})
         await client.put("/v2/prompts/greeting/labels/production", json={"version": 1})
+        await _made(client, "/v2/skills", id="brief", name="brief", instructions="Be brief.")
         await _made(client, "/v2/agents", id="support", name="Support", prompt_service_id="greeting", config=CONFIG)
         # What asks before it remembers.
         asking = {"turns": [{"tool_calls": [{"name": "memory", "args": {"action": "recall"}, "id": "c1"}]}, {"text": "Done."}]}
@@ -187,6 +191,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         budget = await _made(client, "/v2/budgets", subject_type="tenant", subject_id="acme", unit="tokens", period="day", amount=10**6)
     return {
         "prompts": "greeting",
+        "skills": "brief",
         "agents": "support",
         "teams": "desk",
         "runs": run["run_id"],

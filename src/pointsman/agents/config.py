@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pointsman.agents.output_schema import checked_schema
 from pointsman.agents.ports import ModelChecks
 from pointsman.jobs.worker_config import WorkerConfig
+from pointsman.kit.ids import ChosenId
 from pointsman.kit.problems import FieldError, NotSupportedYet, Problem
 from pointsman.llm.options import ModelSettings
 from pointsman.llm.script import Script
@@ -21,12 +22,18 @@ from pointsman.web.wire import Body
 
 SCRIPTED = "scripted:"
 ECHO = "scripted:echo"
-_LATER = {"skills": "Skills come", "knowledge": "Knowledge comes"}
+_LATER = {"skills": "Skills of agents come", "knowledge": "Knowledge comes"}
 _LATER_WORKER = {"mcp_servers": "MCP servers come", "hooks": "Hooks come"}
 
 Flag = Annotated[bool, Field(strict=True)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Steps = Annotated[int, Field(strict=True, ge=1, le=20)]
+
+
+def _distinct(skills: list[str]) -> list[str]:
+    if len(set(skills)) < len(skills):
+        raise ValueError("A skill is listed twice.")
+    return skills
 
 
 class AgentConfig(Body):
@@ -44,6 +51,9 @@ class AgentConfig(Body):
     reasoning_min_steps: Steps = Field(default=1, description="Least steps of thought, while `enable_reasoning` is on.")
     reasoning_max_steps: Steps = Field(default=10, description="Most steps of thought, while `enable_reasoning` is on.")
     tools: ToolRefs = Field(default_factory=list[ToolRef])
+    skills: Annotated[list[ChosenId], Field(max_length=50), AfterValidator(_distinct)] = Field(
+        default_factory=list[str], description="Ids of skills: it sees their descriptions, and loads what a task needs."
+    )
     output_schema: Annotated[dict[str, Any], AfterValidator(checked_schema)] | None = Field(
         default=None, description="JSON Schema of an object that every answer must be."
     )

@@ -15,13 +15,16 @@ from pointsman.agents import queries, service
 from pointsman.agents.errors import AgentPromptMissing
 from pointsman.kit.db import Database, Record
 from pointsman.prompts import writing
+from pointsman.skills import writing as skill_writing
+from pointsman.skills.pinning import pin_skills
+from pointsman.skills.rows import PinnedSkill
 
 MAX_AGE = timedelta(seconds=2)
 CAPACITY = 10_000
 
 
 class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An agent's config as runs use it; `AgentConfig` was validated when it was written. Tools are in `ResolvedAgent`."""
+    """An agent's config as runs use it; `AgentConfig` was validated when it was written. Tools and skills are in `ResolvedAgent`."""
 
     model: str
     model_fallbacks: tuple[str, ...] = ()
@@ -45,7 +48,8 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
 class ResolvedAgent(msgspec.Struct, frozen=True):
     """An agent with the prompt text and tools it runs on; stored in `run_snapshots`, hence part of the database's contract.
 
-    `tools` are the agent's, then those of the prompt that the agent does not list itself.
+    `tools` are the agent's, then those of the prompt that the agent does not list itself. `skills` are pinned to their version, so that a
+    run works with one and the same to its end.
     """
 
     agent_id: str
@@ -55,6 +59,7 @@ class ResolvedAgent(msgspec.Struct, frozen=True):
     prompt_version: int
     template: str
     tools: tuple[dict[str, Any], ...] = ()
+    skills: tuple[PinnedSkill, ...] = ()
 
     @property
     def prompt_ref(self) -> str:
@@ -89,9 +94,10 @@ class Catalogue:
         self._changes = 0
         hints.subscribe(service.TOPIC, self.forget_agent)
         hints.subscribe(writing.TOPIC, self.forget_prompt)
+        hints.subscribe(skill_writing.TOPIC, self.forget_skill)
 
     async def resolve(self, agent_id: str) -> ResolvedAgent:
-        """What the agent runs on. Raises AgentNotFound, AgentPromptMissing."""
+        """What the agent runs on. Raises AgentNotFound, AgentPromptMissing, SkillMissing."""
         kept = self._kept.get(agent_id)
         if kept is not None and time.monotonic() - kept[0] < self._max_age:
             return kept[1]
@@ -118,6 +124,13 @@ class Catalogue:
         for key in stale:
             del self._kept[key]
 
+    def forget_skill(self, skill_id: str | None) -> None:
+        """The skill has changed; None: any may have."""
+        self._forget()
+        stale = [key for key, (_, agent) in self._kept.items() if any(skill_id in {None, skill.id} for skill in agent.skills)]
+        for key in stale:
+            del self._kept[key]
+
     def _forget(self) -> None:
         # Queries under way may have read the old rows: who asks from now on starts a new one.
         self._changes += 1
@@ -127,9 +140,11 @@ class Catalogue:
         started, changes = time.monotonic(), self._changes
         async with self._db.connection() as connection:
             row = await connection.fetchrow(queries.RESOLVE, agent_id)
-        if row is None:
-            raise service.not_found(agent_id)
-        agent = _resolved(agent_id, row)
+            if row is None:
+                raise service.not_found(agent_id)
+            lists = _lists.decode(row["config"])
+            skills = await pin_skills(connection, agent_id, lists.skills) if lists.skills else ()
+        agent = _resolved(agent_id, row, lists.tools, skills)
         if changes == self._changes:
             self._keep(agent_id, started, agent)
         return agent
@@ -158,17 +173,18 @@ def from_snapshot(data: bytes | str) -> ResolvedAgent:
     return _snapshots.decode(data)
 
 
-class _Tools(msgspec.Struct):
+class _Lists(msgspec.Struct):
     tools: list[dict[str, Any]] = []
+    skills: list[str] = []
 
 
 _snapshots = msgspec.json.Decoder(ResolvedAgent)
 _configs = msgspec.json.Decoder(RunConfig)
-_own_tools = msgspec.json.Decoder(_Tools)
+_lists = msgspec.json.Decoder(_Lists)
 _prompt_tools = msgspec.json.Decoder(list[dict[str, Any]])
 
 
-def _resolved(agent_id: str, row: Record) -> ResolvedAgent:
+def _resolved(agent_id: str, row: Record, tools: list[dict[str, Any]], skills: tuple[PinnedSkill, ...]) -> ResolvedAgent:
     if row["template"] is None:
         raise _missing(agent_id, row)
     return ResolvedAgent(
@@ -178,7 +194,8 @@ def _resolved(agent_id: str, row: Record) -> ResolvedAgent:
         prompt_id=row["prompt_service_id"],
         prompt_version=row["version"],
         template=row["template"],
-        tools=_joined(_own_tools.decode(row["config"]).tools, _prompt_tools.decode(row["tools"])),
+        tools=_joined(tools, _prompt_tools.decode(row["tools"])),
+        skills=skills,
     )
 
 

@@ -20,6 +20,7 @@ from pointsman.kit.ids import new_id
 from pointsman.kit.merge_patch import merge_patch
 from pointsman.kit.notify import notify
 from pointsman.kit.principal import Principal
+from pointsman.skills.pinning import require_skills
 from pointsman.web.paging import Page, decode_cursor, page_of
 
 TOPIC = "agents"
@@ -45,10 +46,14 @@ class AgentService:
         self._prompt_changed = prompt_changed
 
     async def create_agent(self, principal: Principal, body: AgentCreate) -> BoundAgent:
-        """The new agent; a deleted one comes back as it is now described. Raises AgentExists, AgentPromptTaken, AgentPromptUnknown."""
+        """The new agent; a deleted one comes back as it is now described.
+
+        Raises AgentExists, AgentPromptTaken, AgentPromptUnknown, SkillUnknown.
+        """
         await check_models(body.config, self._models)
         agent_id = body.id or new_id("agt")
         async with self._db.transaction() as connection:
+            await require_skills(connection, body.config.skills)
             agent, action = await _insert(connection, agent_id, _columns(agent_id, body))
             prompt = await binding.bind_new(connection, principal, agent, body)
             await _announce(connection, principal, action, agent_id, {"prompt_service_id": agent.prompt_service_id})
@@ -79,7 +84,10 @@ class AgentService:
         return page_of(rows, limit, AgentRead.of, lambda bound: (bound.agent.id,))
 
     async def update_agent(self, principal: Principal, agent_id: str, patch: AgentPatch) -> BoundAgent:
-        """The agent as changed. Raises AgentNotFound, AgentPromptUnknown, AgentPromptShared, AgentPromptPinned, InvalidRequest."""
+        """The agent as changed.
+
+        Raises AgentNotFound, AgentPromptUnknown, AgentPromptShared, AgentPromptPinned, SkillUnknown, InvalidRequest.
+        """
         bound = None
         while bound is None:
             checked = await self._checked_base(agent_id, patch)
@@ -127,6 +135,8 @@ def not_found(agent_id: str) -> AgentNotFound:
 
 async def _apply(connection: Connection, principal: Principal, agent: Agent, patch: AgentPatch) -> BoundAgent:
     values = _changes(agent, patch)
+    if "config" in values and (wanted := values["config"]["skills"]) != agent.config.get("skills"):
+        await require_skills(connection, wanted)
     fields = set(values) | await binding.rebind(connection, agent, patch)
     if "template" in patch.model_fields_set and await binding.edit_template(connection, principal, agent, patch.template):
         fields.add("template")

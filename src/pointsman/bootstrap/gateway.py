@@ -23,6 +23,7 @@ from pointsman.bootstrap.jobs import provide_jobs
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.schedules import provide_schedules
+from pointsman.bootstrap.skills import provide_skills
 from pointsman.bootstrap.supervision import provide_supervision
 from pointsman.bootstrap.webhooks import Webhooks
 from pointsman.budgets.metering import Budgets
@@ -136,6 +137,7 @@ class Gateway:
         )
         provide_execution(self)
         provide_jobs(self, replay)
+        provide_skills(self, catalogue)
         provide_schedules(self, agents, teams, self._chat, team_runs)
         self._webhooks = Webhooks(self, signer)
         self.services[Flag] = self.draining

@@ -23,6 +23,7 @@ from pointsman.prompts import routes as prompt_routes
 from pointsman.runs import routes as run_routes
 from pointsman.schedules import routes as schedule_routes
 from pointsman.sessions import routes as session_routes
+from pointsman.skills import routes as skill_routes
 from pointsman.teams import routes as team_routes
 from pointsman.tools import routes as tool_routes
 from pointsman.usage import routes as usage_routes
@@ -33,6 +34,7 @@ def routers() -> list[APIRouter | BaseRoute]:
     """All of them, in the order in which they are matched."""
     return [
         prompt_routes.router,
+        skill_routes.router,
         agent_routes.router,
         team_routes.router,
         *chat_routes.routes,

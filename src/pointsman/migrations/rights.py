@@ -20,6 +20,9 @@ NARROWED = {
     "audit_head": "SELECT, INSERT, UPDATE",
     "audit_log": "SELECT, INSERT, UPDATE (seal_seq, prev_hash, hash)",
     "prompts.prompt_versions": "SELECT, INSERT",
+    "skill_blobs": "SELECT, INSERT",
+    "skill_files": "SELECT, INSERT",
+    "skill_versions": "SELECT, INSERT",
 }
 """Tables whose history must not change, also not by a defect of ours."""
 
