@@ -9,8 +9,8 @@ from pydantic import Field, JsonValue, model_validator
 from pointsman.agents.config import AgentConfig, refuse_later_config
 from pointsman.agents.rows import BoundAgent
 from pointsman.kit.ids import ChosenId
-from pointsman.prompts.schemas import Description, Name, Tags, Template, Version
-from pointsman.web.wire import Body, Moment, Read
+from pointsman.prompts.schemas import Description, Template
+from pointsman.web.wire import Body, Moment, Name, Read, Tags, Version
 
 
 class AgentCreate(Body):

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pointsman.kit.ids import CHOSEN_ID
 from pointsman.prompts.errors import PromptVersionNotFound
 from pointsman.prompts.schemas import (
-    MAX_VERSION,
     LabelPut,
     LabelRead,
     PromptCreate,
@@ -25,6 +24,7 @@ from pointsman.prompts.service import PromptService
 from pointsman.web.deps import Caller, provided
 from pointsman.web.openapi import LOCATION
 from pointsman.web.paging import Cursor, Limit, Page
+from pointsman.web.wire import MAX_VERSION
 
 Prompts = Annotated[PromptService, Depends(provided(PromptService))]
 Tags = Annotated[

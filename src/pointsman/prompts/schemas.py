@@ -4,33 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from pointsman.kit.ids import ChosenId, is_chosen_id
 from pointsman.tools.specs import ToolRef, ToolRefs, refuse_later_tools
-from pointsman.web.wire import NOT_BLANK, Body, Moment, Read
+from pointsman.web.wire import Body, Moment, Name, Read, Tags, Version
 
-MAX_VERSION = 2_147_483_647
-
-
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("It must not be blank.")
-    return value
-
-
-def _distinct(tags: list[str]) -> list[str]:
-    if len(set(tags)) < len(tags):
-        raise ValueError("A tag is listed twice.")
-    return tags
-
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_not_blank), Field(json_schema_extra=NOT_BLANK)]
 Template = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
 Description = Annotated[str, StringConstraints(max_length=10_000)]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_not_blank), Field(json_schema_extra=NOT_BLANK)]
-Tags = Annotated[list[Tag], Field(max_length=50, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
-Version = Annotated[int, Field(ge=1, le=MAX_VERSION, strict=True)]
 
 
 class _WithTools(Body):

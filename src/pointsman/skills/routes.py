@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, File, Path, Query, Response, UploadFile
 
 from pointsman.kit.ids import ChosenId
-from pointsman.prompts.schemas import MAX_VERSION
 from pointsman.skills.errors import SkillVersionNotFound
 from pointsman.skills.schemas import (
     SkillCreate,
@@ -22,6 +21,7 @@ from pointsman.skills.service import Part, SkillService
 from pointsman.web.deps import Caller, provided
 from pointsman.web.openapi import LOCATION
 from pointsman.web.paging import Cursor, Limit, Page
+from pointsman.web.wire import MAX_VERSION
 
 Skills = Annotated[SkillService, Depends(provided(SkillService))]
 Tags = Annotated[

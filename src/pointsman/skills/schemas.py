@@ -7,12 +7,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from pointsman.kit.ids import ChosenId
-from pointsman.prompts.schemas import Name, Tags, Version
 from pointsman.skills.content import Content
 from pointsman.skills.folders import EXECUTABLE, File
 from pointsman.skills.format import LONGEST_COMPATIBILITY, LONGEST_DESCRIPTION, LONGEST_INSTRUCTIONS, tools_of
 from pointsman.skills.rows import Skill, SkillVersion
-from pointsman.web.wire import NOT_BLANK, Body, Moment, Read
+from pointsman.web.wire import NOT_BLANK, Body, Moment, Name, Read, Tags, Version
 
 
 def _one_tool(value: str) -> str:

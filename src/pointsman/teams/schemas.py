@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from pointsman.kit.ids import ChosenId
-from pointsman.prompts.schemas import Description, Name
+from pointsman.prompts.schemas import Description
 from pointsman.teams.rows import LEADER, Member, Mode, Seat, Staffed
-from pointsman.web.wire import NOT_BLANK, Body, Moment, Read
+from pointsman.web.wire import NOT_BLANK, Body, Moment, Name, Read
 
 MOST_MEMBERS = 64
 

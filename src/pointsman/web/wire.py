@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 from pydantic.config import JsonDict
 
 from pointsman.kit.clock import rfc3339
@@ -26,6 +26,26 @@ def _written(value: object) -> object:
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 GivenMoment = Annotated[AwareDatetime, BeforeValidator(_written)]
+
+MAX_VERSION = 2_147_483_647
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("It must not be blank.")
+    return value
+
+
+def _distinct(tags: list[str]) -> list[str]:
+    if len(set(tags)) < len(tags):
+        raise ValueError("A tag is listed twice.")
+    return tags
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_not_blank), Field(json_schema_extra=NOT_BLANK)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_not_blank), Field(json_schema_extra=NOT_BLANK)]
+Tags = Annotated[list[Tag], Field(max_length=50, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
+Version = Annotated[int, Field(ge=1, le=MAX_VERSION, strict=True)]
 
 
 class Body(BaseModel):
