@@ -52,6 +52,7 @@ BODIES: dict[str, Any] = {
     "POST /v2/runs/{}/resume": {},
     "POST /v2/keys/{}/rotate": {},
     "POST /v2/jobs": {"prompt": "Look around"},
+    "PUT /v2/users/{}/tokens/{}": {"provider": "github", "token_type": "api_key", "token_data": {"api_key": "k"}},
     "POST /v2/schedules": {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}},
     "PATCH /v2/schedules/{}": {"paused": True},
     "POST /v2/webhooks": {"url": "https://hooks.invalid/"},
@@ -135,7 +136,7 @@ class Scene:
         """A path to objects that exist; with `missing`, to ones of the same form that do not."""
         noun = endpoint.template.split("/")[2]
         first = {"runs": "run_0000000000000000000000", "keys": "2000000000"}.get(noun, "none-such") if missing else self.ids.get(noun, "")
-        second = {"versions": "1", "labels": "production", "members": "support", "commands": "one"}
+        second = {"versions": "1", "labels": "production", "members": "support", "commands": "one", "tokens": "github"}
         values = iter([first, *(second[segment] for segment in endpoint.template.split("/")[4:6] if segment in second)])
         return re.sub(r"\{[^}]+\}", lambda _: next(values), endpoint.template) + QUERIES.get(name_of(endpoint), "")
 
@@ -181,11 +182,12 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         run = await _made(client, "/v2/agents/support/chat", message="Hello", user_id="u1", session_id="talk")
         memory = await _made(client, "/v2/memories", user_id="u1", agent_id="support", content="Likes tea.")
         key = await _made(client, "/v2/keys", name="a key of acme", scopes=["keys:write"])
-        erasure = (await client.delete("/v2/users/u2/data?without_export=true")).json()
+        erasure = (await client.delete("/v2/users/u3/data?without_export=true")).json()
         job = await _made(client, "/v2/jobs", prompt="Look around", workspace=base64.b64encode(bytes(1024)).decode())
         asked = {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}}
         webhook = await _made(client, "/v2/webhooks", url="https://hooks.invalid/")
         schedule = await _made(client, "/v2/schedules", **asked)
+        await client.put("/v2/users/u2/tokens/github", json=BODIES["PUT /v2/users/{}/tokens/{}"])
         # It has ended: nobody works here, and the stream of a job that waits does not end.
         await client.post(f"/v2/jobs/{job['id']}/cancel")
         budget = await _made(client, "/v2/budgets", subject_type="tenant", subject_id="acme", unit="tokens", period="day", amount=10**6)

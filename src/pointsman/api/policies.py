@@ -126,6 +126,12 @@ POLICIES: Mapping[str, Policy] = {
     "GET /v2/tenants/{id}/export": scope("admin"),
     "DELETE /v2/tenants/{id}": scope("admin"),
     "GET /v2/erasures/{id}": scope("admin"),
+    "GET /v2/users/{id}/tokens": scope("tokens:read"),
+    "PUT /v2/users/{id}/tokens/{key}": scope("tokens:write"),
+    "GET /v2/users/{id}/tokens/{key}": scope("tokens:read"),
+    "DELETE /v2/users/{id}/tokens/{key}": scope("tokens:write"),
+    # A stored answer would be one more place in which the secret is.
+    "POST /v2/users/{id}/tokens/{key}/reveal": replace(scope("tokens:reveal"), replayed=False),
     "GET /v2/engines": scope("engines:read"),
     "POST /v2/engines": scope("engines:write"),
     "GET /v2/engines/{id}": scope("engines:read"),

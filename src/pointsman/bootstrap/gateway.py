@@ -18,6 +18,7 @@ from pointsman.approvals.links import PURPOSE, Signer
 from pointsman.approvals.service import ApprovalService
 from pointsman.audit.chain import Sealer
 from pointsman.audit.service import AuditService
+from pointsman.bootstrap.credentials import provide_credentials
 from pointsman.bootstrap.execution import provide_execution
 from pointsman.bootstrap.jobs import provide_jobs
 from pointsman.bootstrap.loops import Loops
@@ -135,6 +136,7 @@ class Gateway:
             self.models,
             self._chat,
         )
+        provide_credentials(self)
         provide_execution(self)
         provide_jobs(self, replay)
         provide_skills(self, catalogue)

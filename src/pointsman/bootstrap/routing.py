@@ -13,6 +13,7 @@ from pointsman.audit import routes as audit_routes
 from pointsman.breakers import routes as breaker_routes
 from pointsman.budgets import routes as budget_routes
 from pointsman.chat import routes as chat_routes
+from pointsman.credentials import routes as token_routes
 from pointsman.erasure import routes as erasure_routes
 from pointsman.execution import routes as execution_routes
 from pointsman.execution.serving import routes as runner_routes
@@ -45,6 +46,7 @@ def routers() -> list[APIRouter | BaseRoute]:
         session_routes.router,
         usage_routes.router,
         budget_routes.router,
+        token_routes.router,
         access_routes.router,
         approval_routes.router,
         *link_routes.routes,

@@ -39,6 +39,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Look after": {
         "keys": "Keys: who may call, and what.",
+        "tokens": "Users' tokens for other systems.",
+        "keyring": "The keys that encrypt stored secrets, and their rotation.",
         "usage": "Tokens and cost.",
         "budgets": "What may be spent in a day or a month.",
         "audit": "The log of changes.",

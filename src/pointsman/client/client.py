@@ -18,6 +18,7 @@ from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.schedules import Schedules
 from pointsman.client.shapes import ChatAnswer
 from pointsman.client.streaming import PATIENCE, Event, Follower
+from pointsman.client.tokens import Tokens
 from pointsman.client.transport import Transport
 from pointsman.client.webhooks import Webhooks
 
@@ -50,6 +51,7 @@ class PointsmanClient:
         self.erasures = Erasures(self._transport)
         self.schedules = Schedules(self._transport)
         self.webhooks = Webhooks(self._transport)
+        self.tokens = Tokens(self._transport)
         self.breakers = Breakers(self._transport)
         self.workers = Workers(self._transport)
 

@@ -1,1 +1,1 @@
-"""The table of users' tokens for other systems."""
+"""Users' tokens for other systems: sealed at rest, kept fresh, and handed only to what acts for their user."""

@@ -1,0 +1,55 @@
+"""Users' tokens for other systems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
+
+from pointsman.client.transport import Transport
+
+
+class Token(TypedDict):
+    """A token, without its secret."""
+
+    user_id: str
+    integration_key: str
+    provider: str
+    token_type: str
+    scopes: list[str]
+    expires_at: str | None
+    created_at: str
+    updated_at: str
+    is_active: bool
+
+
+class RevealedToken(Token):
+    """A token with its secret."""
+
+    token_data: dict[str, Any]
+
+
+class Tokens:
+    """`/v2/users/{user_id}/tokens`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, user_id: str, *, most: int | None = None) -> Iterator[Token]:
+        """By integration key."""
+        return self._transport.pages("v2", "users", user_id, "tokens", most=most)
+
+    def put(self, user_id: str, integration_key: str, body: Mapping[str, Any]) -> Token:
+        """Store one, in the place of one that is there."""
+        return self._transport.call("PUT", "v2", "users", user_id, "tokens", integration_key, body=body)
+
+    def read(self, user_id: str, integration_key: str) -> Token:
+        """One of them."""
+        return self._transport.call("GET", "v2", "users", user_id, "tokens", integration_key)
+
+    def reveal(self, user_id: str, integration_key: str) -> RevealedToken:
+        """One of them with its secret; the log of changes remembers it."""
+        return self._transport.call("POST", "v2", "users", user_id, "tokens", integration_key, "reveal")
+
+    def delete(self, user_id: str, integration_key: str) -> None:
+        """Forget it."""
+        self._transport.call("DELETE", "v2", "users", user_id, "tokens", integration_key)

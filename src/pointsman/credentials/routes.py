@@ -1,0 +1,49 @@
+"""Routes of users' tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+
+from pointsman.credentials.schemas import TokenPut, TokenRead, TokenRevealed
+from pointsman.credentials.service import TokenService
+from pointsman.kit.ids import CHOSEN_ID
+from pointsman.web.deps import Caller, provided
+from pointsman.web.paging import Cursor, Limit, Page
+
+router = APIRouter(tags=["tokens"])
+
+Tokens = Annotated[TokenService, Depends(provided(TokenService))]
+UserId = Annotated[str, Path(pattern=CHOSEN_ID, max_length=255, description="A user of the caller's tenant.")]
+IntegrationKey = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="What the token is called.")]
+
+
+@router.get("/v2/users/{user_id}/tokens")
+async def list_tokens(tokens: Tokens, caller: Caller, user_id: UserId, limit: Limit = 50, cursor: Cursor = None) -> Page[TokenRead]:
+    """List a user's tokens, without their secrets."""
+    return await tokens.list_tokens(caller, user_id, limit=limit, cursor=cursor)
+
+
+@router.put("/v2/users/{user_id}/tokens/{integration_key}")
+async def put_token(tokens: Tokens, caller: Caller, user_id: UserId, integration_key: IntegrationKey, body: TokenPut) -> TokenRead:
+    """Store a token, in the place of one that is there."""
+    return await tokens.put_token(caller, user_id, integration_key, body)
+
+
+@router.get("/v2/users/{user_id}/tokens/{integration_key}")
+async def read_token(tokens: Tokens, caller: Caller, user_id: UserId, integration_key: IntegrationKey) -> TokenRead:
+    """Read a token, without its secret."""
+    return await tokens.require_token(caller, user_id, integration_key)
+
+
+@router.delete("/v2/users/{user_id}/tokens/{integration_key}", status_code=204)
+async def delete_token(tokens: Tokens, caller: Caller, user_id: UserId, integration_key: IntegrationKey) -> None:
+    """Forget a token; its ciphertext is gone."""
+    await tokens.delete_token(caller, user_id, integration_key)
+
+
+@router.post("/v2/users/{user_id}/tokens/{integration_key}/reveal")
+async def reveal_token(tokens: Tokens, caller: Caller, user_id: UserId, integration_key: IntegrationKey) -> TokenRevealed:
+    """Read a token with its secret, which the log of changes remembers."""
+    return await tokens.reveal_token(caller, user_id, integration_key)
