@@ -81,7 +81,7 @@ async def test_every_column_of_ciphertexts_is_known(owner: Connection) -> None:
 
 
 def _keys(ring: KeyRing) -> tuple[str, ...]:
-    return ring._keys  # pyright: ignore[reportPrivateUsage] - a ring tells its keys to nobody, and this test needs another with them
+    return ring._keys  # a ring tells its keys to nobody, and this test needs another with them
 
 
 async def _furnish(db: Database, owner: Connection, ring: KeyRing) -> None:
