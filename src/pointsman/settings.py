@@ -36,6 +36,7 @@ _LONGEST = timedelta(days=7)
 _SHORTEST_KEPT = timedelta(days=1)  # answers to an Idempotency-Key are replayed from runs and their events for a day
 _LONGEST_KEPT = timedelta(days=36_500)
 _LONGEST_TTL = 365 * 86_400.0
+_ADDRESS = r"^https?://[^\s#]+$"
 _CLIENT_ONLY = {"POINTSMAN_URL", "POINTSMAN_API_KEY"}
 
 
@@ -288,6 +289,15 @@ class EgressSettings(_Section):
     allow: Texts = Field(default=(), description="Host names, addresses or CIDR networks, as a JSON array.")
 
 
+class OAuthSettings(_Section):
+    """The operator's client at an OAuth provider; a name that the catalogue does not know needs its `token_url`."""
+
+    client_id: str | None = Field(default=None, description="Id of the client that is registered at the provider.")
+    client_secret: SecretStr | None = Field(default=None, description="Secret of that client.")
+    token_url: str | None = Field(default=None, pattern=_ADDRESS, description="Where tokens are refreshed; unset: the catalogue's.")
+    revoke_url: str | None = Field(default=None, pattern=_ADDRESS, description="Where tokens are revoked; unset: the catalogue's.")
+
+
 class KeyRingSettings(_Section):
     """The keys that encrypt stored secrets; the first encrypts, all decrypt."""
 
@@ -352,6 +362,9 @@ class Settings(BaseSettings):
         default_factory=dict[str, ProviderSettings],
         description="Limits of the built-in providers (openai, anthropic, google) and named OpenAI-compatible providers.",
     )
+    oauth: dict[str, OAuthSettings] = Field(
+        default_factory=dict[str, OAuthSettings], description="Clients at OAuth providers, by the provider's name in lower case."
+    )
     secrets: dict[str, SecretStr] = Field(
         default_factory=dict[str, SecretStr],
         description='A secret that targets and engines name by reference: `{"secret": "<name>"}`, in lower case.',
@@ -409,6 +422,8 @@ def variable_names() -> dict[str, str]:
             names[alias] = field.description or ""
         elif name == "providers":
             names.update(_section_names(f"{PREFIX}PROVIDERS__<NAME>__", ProviderSettings))
+        elif name == "oauth":
+            names.update(_section_names(f"{PREFIX}OAUTH__<NAME>__", OAuthSettings))
         elif name == "secrets":
             names[f"{PREFIX}SECRETS__<NAME>"] = field.description or ""
         elif isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
@@ -437,7 +452,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
 
 def _generic(name: str) -> tuple[str, str]:
     """A variable as `variable_names` has it, and the provider or secret whose name it holds."""
-    found = re.match(rf"({PREFIX}PROVIDERS__)([^_]+(?:_[^_]+)*)(?=__)|({PREFIX}SECRETS?__)([^_]+(?:_[^_]+)*)$", name)
+    found = re.match(rf"({PREFIX}(?:PROVIDERS|OAUTH)__)([^_]+(?:_[^_]+)*)(?=__)|({PREFIX}SECRETS?__)([^_]+(?:_[^_]+)*)$", name)
     if found is None:
         return name, "<NAME>"
     head, chosen = (text for text in found.groups() if text is not None)

@@ -10,8 +10,11 @@ import time
 
 import pytest
 from cryptography.fernet import Fernet
+from tests.credentials.oauth_scene import service_of
 from tests.credentials.token_scene import api_key, caller
 
+from pointsman.credentials.provider_api import ProviderApi
+from pointsman.credentials.providers import Providers
 from pointsman.credentials.service import TokenService
 from pointsman.kit.crypto import KeyRing, SecretUnreadable
 from pointsman.kit.db import Connection, Database
@@ -64,7 +67,7 @@ async def test_what_is_written_meanwhile_is_kept_and_brought_under_the_newest_ke
     assert sum(counted.rotated for counted in seen) == 1
     await tokens.put_token(ACME, "ann", "k", api_key("second"))  # by a replica that has not got the newest key as its first
     assert await rotate(db, newer, lambda *_: None) == 1
-    assert (await TokenService(db, newer).reveal_token(ACME, "ann", "k")).token_data == {"api_key": "second"}
+    assert (await rings(db, newer).reveal_token(ACME, "ann", "k")).token_data == {"api_key": "second"}
 
 
 async def test_a_secret_of_a_lost_key_stops_the_rotation_and_is_left_alone(db: Database, tokens: TokenService, owner: Connection) -> None:
@@ -80,22 +83,26 @@ async def test_every_column_of_ciphertexts_is_known(owner: Connection) -> None:
     assert {"public.user_tokens.encrypted_token_data", "public.idempotency_keys.answer", "public.key_canary.token"} <= names
 
 
+def rings(db: Database, ring: KeyRing) -> TokenService:
+    return service_of(db, ring, ProviderApi(), Providers({}))
+
+
 def _keys(ring: KeyRing) -> tuple[str, ...]:
     return ring._keys  # a ring tells its keys to nobody, and this test needs another with them
 
 
 async def _furnish(db: Database, owner: Connection, ring: KeyRing) -> None:
-    service = TokenService(db, ring)
+    service = rings(db, ring)
     for number in range(TOKENS):
         await service.put_token(ACME, "ann", f"k{number}", api_key(f"secret{number}"))
     await owner.execute("INSERT INTO key_canary (id, token) VALUES (1, $1)", ring.canary())
 
 
 async def _all_readable(db: Database, ring: KeyRing) -> None:
-    page = await TokenService(db, ring).list_tokens(ACME, "ann", limit=TOKENS, cursor=None)
+    page = await rings(db, ring).list_tokens(ACME, "ann", limit=TOKENS, cursor=None)
     assert len(page.items) == TOKENS
     for number in random.Random(7).sample(range(TOKENS), 60):
-        revealed = await TokenService(db, ring).reveal_token(ACME, "ann", f"k{number}")
+        revealed = await rings(db, ring).reveal_token(ACME, "ann", f"k{number}")
         assert revealed.token_data == {"api_key": f"secret{number}"}
     async with db.connection() as connection:
         ring.verify_canary(await connection.fetchval("SELECT token FROM key_canary"))

@@ -39,6 +39,7 @@ _CHECKED = {
     "execution_jobs.status": "queued",
     "supervisor_runs.status": "pending",
     "user_tokens.token_type": "jwt",
+    "oauth_connections.status": "established",
     "knowledge_entries.file_type": "company",
     "knowledge_entries.status": "active",
     "knowledge_entries.knowledge_status": "indexed",

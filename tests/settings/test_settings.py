@@ -54,6 +54,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "POINTSMAN_KEYRING__KEYS": (f'["{SECRET}"]', (SECRET,)),
     "POINTSMAN_LOG__LEVEL": ("debug", "debug"),
     "POINTSMAN_LOG__FORMAT": ("console", "console"),
+    **{f"POINTSMAN_OAUTH__<NAME>__{name}_URL": ("http://idp:1/x", "http://idp:1/x") for name in ("TOKEN", "REVOKE")},
     "POINTSMAN_PROVIDERS__<NAME>__BASE_URL": ("http://models:1", "http://models:1"),
     "POINTSMAN_PROVIDERS__<NAME>__CONTEXT_IMAGES": ("false", False),
     "POINTSMAN_PROVIDERS__<NAME>__CONTEXT_PDF": ("true", True),
@@ -75,10 +76,11 @@ SAMPLES: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize("name", variable_names())
 def test_every_setting_is_reached_by_its_variable(given: Given, name: str) -> None:
     path = path_of(name)
-    default = value_at(given(POINTSMAN_PROVIDERS__MINE__BASE_URL="http://mine:1"), path)
+    named = {"POINTSMAN_PROVIDERS__MINE__BASE_URL": "http://mine:1", "POINTSMAN_OAUTH__MINE__CLIENT_ID": "me"}
+    default = value_at(given(**named), path)
     text, expected = SAMPLES.get(name) or sample_for(default)
     variable = name.replace("<NAME>", "MINE")
-    assert value_at(given(**{"POINTSMAN_PROVIDERS__MINE__BASE_URL": "http://mine:1", variable: text}), path) == expected != default
+    assert value_at(given(**{**named, variable: text}), path) == expected != default
 
 
 def path_of(name: str) -> list[str]:

@@ -132,6 +132,7 @@ POLICIES: Mapping[str, Policy] = {
     "DELETE /v2/users/{id}/tokens/{key}": scope("tokens:write"),
     # A stored answer would be one more place in which the secret is.
     "POST /v2/users/{id}/tokens/{key}/reveal": replace(scope("tokens:reveal"), replayed=False),
+    "POST /v2/users/{id}/tokens/{key}/refresh": scope("tokens:write", "tokens:use"),
     "GET /v2/engines": scope("engines:read"),
     "POST /v2/engines": scope("engines:write"),
     "GET /v2/engines/{id}": scope("engines:read"),

@@ -136,7 +136,7 @@ class Gateway:
             self.models,
             self._chat,
         )
-        provide_credentials(self)
+        self._oauth = provide_credentials(self)
         provide_execution(self)
         provide_jobs(self, replay)
         provide_skills(self, catalogue)
@@ -199,6 +199,7 @@ class Gateway:
         await self.models.aclose()
         await self._webhooks.aclose()
         await self.egress.aclose()
+        await self._oauth.aclose()
         await self.db.close()
 
     async def _warm_up(self) -> None:

@@ -48,6 +48,7 @@ def _register_secrets(settings: Settings) -> None:
     given = [settings.openai_api_key, settings.anthropic_api_key, settings.google_api_key, *settings.keyring.keys]
     given += settings.notify.urls
     given += [provider.api_key for provider in settings.providers.values()]
+    given += [provider.client_secret for provider in settings.oauth.values()]
     for secret in given:
         if secret is not None:
             logs.register_secret(secret.get_secret_value())

@@ -28,7 +28,7 @@ def list_tokens(user: User, *, most: Most = 50, as_json: Json = False) -> None:
     if as_json:
         show_json(tokens)
         return
-    table(tokens, ["integration_key", "provider", "token_type", "scopes", "expires_at"])
+    table(tokens, ["integration_key", "provider", "token_type", "status", "scopes", "expires_at"])
 
 
 @app.command("show")
@@ -60,9 +60,17 @@ def set_token(
     show_json(token) if as_json else say(f"stored token {key} of {user}")
 
 
+@app.command("refresh")
+def refresh_token(user: User, key: Key, *, as_json: Json = False) -> None:
+    """Have the provider renew an oauth2 token now; it is renewed by itself before it expires, when it is used."""
+    with connected() as client:
+        token = client.tokens.refresh(user, key)
+    show_json(token) if as_json else say(f"token {key} of {user} is good until {token['expires_at'] or 'it is revoked'}")
+
+
 @app.command("delete")
 def delete_token(user: User, key: Key, *, yes: Yes = False) -> None:
-    """Forget a token."""
+    """Have a token revoked at its provider where that is possible, and forget it."""
     confirm(f"Delete token {key} of {user}?", yes=yes)
     with connected() as client:
         client.tokens.delete(user, key)

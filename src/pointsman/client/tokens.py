@@ -20,6 +20,7 @@ class Token(TypedDict):
     created_at: str
     updated_at: str
     is_active: bool
+    status: str
 
 
 class RevealedToken(Token):
@@ -50,6 +51,10 @@ class Tokens:
         """One of them with its secret; the log of changes remembers it."""
         return self._transport.call("POST", "v2", "users", user_id, "tokens", integration_key, "reveal")
 
+    def refresh(self, user_id: str, integration_key: str) -> Token:
+        """Have the provider renew it."""
+        return self._transport.call("POST", "v2", "users", user_id, "tokens", integration_key, "refresh")
+
     def delete(self, user_id: str, integration_key: str) -> None:
-        """Forget it."""
+        """Have it revoked where that is possible, and forget it."""
         self._transport.call("DELETE", "v2", "users", user_id, "tokens", integration_key)

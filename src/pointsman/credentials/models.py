@@ -1,10 +1,10 @@
-"""The table of users' tokens for other systems."""
+"""Tables of users' tokens for other systems, and of how those are kept fresh."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import ARRAY, Boolean, CheckConstraint, Integer, String, Text, UniqueConstraint, text, true
+from sqlalchemy import ARRAY, Boolean, CheckConstraint, ForeignKey, Integer, String, Text, UniqueConstraint, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pointsman.kit.orm import Base, Timestamps
@@ -28,3 +28,22 @@ class UserToken(Timestamps, Base):
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'::varchar[]"))
     expires_at: Mapped[dt.datetime | None]
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=true())
+
+
+class OAuthConnection(Base):
+    """How a token is refreshed: who has it in hand until when, how often that came to no known end, and when it may be tried again."""
+
+    __tablename__ = "oauth_connections"
+    __table_args__ = (CheckConstraint("status IN ('established', 'reauth_required')", name="status"),)
+
+    token_id: Mapped[int] = mapped_column(
+        ForeignKey("user_tokens.id", ondelete="CASCADE", name="fk_oauth_connections_token_id"), primary_key=True, autoincrement=False
+    )
+    status: Mapped[str] = mapped_column(String(20), server_default=text("'established'"))
+    generation: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    epoch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    asks: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    held_until: Mapped[dt.datetime | None]
+    retry_at: Mapped[dt.datetime | None]
+    refreshed_at: Mapped[dt.datetime | None]

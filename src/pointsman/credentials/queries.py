@@ -16,9 +16,10 @@ ON CONFLICT (user_id, integration_key) DO UPDATE SET
     scopes = excluded.scopes, expires_at = excluded.expires_at, is_active = true, updated_at = now()
 RETURNING {_COLUMNS}
 """
-_FIND = f"SELECT {_COLUMNS} FROM user_tokens WHERE user_id = $1 AND integration_key = $2 AND is_active"
+_REAUTH = "EXISTS (SELECT FROM oauth_connections c WHERE c.token_id = t.id AND c.status = 'reauth_required') AS reauth"
+_FIND = f"SELECT {_COLUMNS}, {_REAUTH} FROM user_tokens t WHERE user_id = $1 AND integration_key = $2 AND is_active"
 _LIST = f"""
-SELECT {_COLUMNS} FROM user_tokens
+SELECT {_COLUMNS}, {_REAUTH} FROM user_tokens t
 WHERE user_id = $1 AND is_active AND integration_key > $2 ORDER BY integration_key LIMIT $3
 """
 _EMPTY = f"""
@@ -44,9 +45,9 @@ async def put_token(
     return row
 
 
-async def find_token(connection: Connection, user: str, integration_key: str, *, lock: bool = False) -> Record | None:
+async def find_token(connection: Connection, user: str, integration_key: str) -> Record | None:
     """An active token of a stored user."""
-    return await connection.fetchrow(_FIND + (" FOR UPDATE" if lock else ""), user, integration_key)
+    return await connection.fetchrow(_FIND, user, integration_key)
 
 
 async def list_tokens(connection: Connection, user: str, *, after: str, limit: int) -> list[Record]:

@@ -39,11 +39,17 @@ async def read_token(tokens: Tokens, caller: Caller, user_id: UserId, integratio
 
 @router.delete("/v2/users/{user_id}/tokens/{integration_key}", status_code=204)
 async def delete_token(tokens: Tokens, caller: Caller, user_id: UserId, integration_key: IntegrationKey) -> None:
-    """Forget a token; its ciphertext is gone."""
+    """Have a token revoked where its provider offers that, and forget it; its ciphertext is gone."""
     await tokens.delete_token(caller, user_id, integration_key)
 
 
-@router.post("/v2/users/{user_id}/tokens/{integration_key}/reveal")
+@router.post("/v2/users/{user_id}/tokens/{integration_key}/refresh", responses={502: {}, 503: {}})
+async def refresh_token(tokens: Tokens, caller: Caller, user_id: UserId, integration_key: IntegrationKey) -> TokenRead:
+    """Have the provider renew a token that has a refresh token, once however many ask at the same time."""
+    return await tokens.refresh_token(caller, user_id, integration_key)
+
+
+@router.post("/v2/users/{user_id}/tokens/{integration_key}/reveal", responses={502: {}, 503: {}})
 async def reveal_token(tokens: Tokens, caller: Caller, user_id: UserId, integration_key: IntegrationKey) -> TokenRevealed:
-    """Read a token with its secret, which the log of changes remembers."""
+    """Read a token with its secret, renewed if it is about to expire, which the log of changes remembers."""
     return await tokens.reveal_token(caller, user_id, integration_key)

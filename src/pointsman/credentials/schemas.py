@@ -14,6 +14,7 @@ from pointsman.web.wire import Body, GivenMoment, Moment, Read
 
 TokenType = Literal["oauth2", "api_key", "jwt"]
 SECRET_OF: dict[str, str] = {"oauth2": "access_token", "api_key": "api_key", "jwt": "token"}
+_REFRESHED = {"oauth2"}
 _MOST_BYTES = 65_536
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,49}$")]
 Scope = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,255}$")]
@@ -38,6 +39,11 @@ class TokenPut(Body):
     )
     scopes: Annotated[list[Scope], Field(max_length=200)] = Field(default_factory=list[str])
     expires_at: GivenMoment | None = Field(default=None, description="When it is good no more; unset: never.")
+
+    @property
+    def is_refreshable(self) -> bool:
+        """Whether there is something to refresh it with."""
+        return self.token_type in _REFRESHED and "refresh_token" in self.token_data
 
     def check(self) -> None:
         """Refuse what could not be sent later. Raises TokenDataInvalid."""
@@ -69,12 +75,14 @@ class TokenRead(Read):
     created_at: Moment
     updated_at: Moment
     is_active: bool
+    status: Literal["active", "reauth_required"] = Field(description="`reauth_required`: the provider no longer knows the grant.")
 
     @classmethod
-    def of(cls, row: Record) -> TokenRead:
+    def of(cls, row: Record, *, reauth: bool = False) -> TokenRead:
         """From a row; the tenant in the stored user is nobody's business."""
-        values: dict[str, Any] = {name: row[name] for name in cls.model_fields}
-        return cls(**{**values, "user_id": row["user_id"].rpartition("/")[2]})
+        values: dict[str, Any] = {name: row[name] for name in cls.model_fields if name != "status"}
+        values |= {"user_id": row["user_id"].rpartition("/")[2], "status": "reauth_required" if reauth else "active"}
+        return cls(**values)
 
 
 class TokenRevealed(TokenRead):

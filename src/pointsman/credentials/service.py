@@ -5,22 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from pointsman.audit.service import record
-from pointsman.credentials import queries
+from pointsman.credentials import connection_queries, queries
 from pointsman.credentials.errors import TokenNotFound
-from pointsman.credentials.schemas import TokenPut, TokenRead, TokenRevealed
+from pointsman.credentials.provider_api import ProviderApi
+from pointsman.credentials.providers import Providers
+from pointsman.credentials.refreshing import Refresher
+from pointsman.credentials.schemas import SECRET_OF, TokenPut, TokenRead, TokenRevealed
 from pointsman.credentials.sealing import identity, seal, stored_user, unseal
-from pointsman.kit.crypto import KeyRing
+from pointsman.kit.crypto import KeyRing, SecretUnreadable
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.principal import Principal
 from pointsman.web.paging import Page, decode_cursor, page_of
+
+_REVOCABLE = {"oauth2"}
 
 
 class TokenService:
     """Tokens of the users of the caller's tenant."""
 
-    def __init__(self, db: Database, ring: KeyRing) -> None:
+    def __init__(self, db: Database, ring: KeyRing, providers: Providers, api: ProviderApi, refresher: Refresher) -> None:
         self._db = db
         self._ring = ring
+        self._providers = providers
+        self._api = api
+        self._refresher = refresher
 
     async def put_token(self, principal: Principal, user_id: str, integration_key: str, body: TokenPut) -> TokenRead:
         """Store a token, in the place of one that is there. Raises TokenDataInvalid."""
@@ -37,6 +45,10 @@ class TokenService:
                 scopes=body.scopes,
                 expires_at=body.expires_at,
             )
+            if body.is_refreshable:
+                await connection_queries.establish(connection, row["id"])
+            else:
+                await connection_queries.forget(connection, row["id"])
             await _note(connection, principal, "token.stored", row)
         return TokenRead.of(row)
 
@@ -46,28 +58,54 @@ class TokenService:
         user = stored_user(principal.tenant_key, user_id)
         async with self._db.connection() as connection:
             rows = await queries.list_tokens(connection, user, after=key[0] if key else "", limit=limit + 1)
-        return page_of(rows, limit, TokenRead.of, lambda row: (row["integration_key"],))
+        return page_of(rows, limit, _read, lambda row: (row["integration_key"],))
 
     async def require_token(self, principal: Principal, user_id: str, integration_key: str) -> TokenRead:
         """An active token. Raises TokenNotFound."""
         async with self._db.connection() as connection:
-            return TokenRead.of(await _require(connection, principal, user_id, integration_key))
+            return _read(await _require(connection, principal, user_id, integration_key))
+
+    async def refresh_token(self, principal: Principal, user_id: str, integration_key: str) -> TokenRead:
+        """As the provider renewed it. Raises TokenNotFound, and what `Refresher.fresh` raises."""
+        return TokenRead.of(await self._refresher.fresh(stored_user(principal.tenant_key, user_id), integration_key, force=True))
 
     async def reveal_token(self, principal: Principal, user_id: str, integration_key: str) -> TokenRevealed:
-        """A token with its secret; that it was told is recorded before it is told. Raises TokenNotFound, SecretUnreadable."""
+        """A token that is good, with its secret; that it was told is recorded before it is told.
+
+        Raises TokenNotFound, SecretUnreadable, and what `Refresher.fresh` raises.
+        """
+        await self._refresher.fresh(stored_user(principal.tenant_key, user_id), integration_key)
         async with self._db.transaction() as connection:
             row = await _require(connection, principal, user_id, integration_key)
             data = unseal(self._ring, row["encrypted_token_data"], identity(row["user_id"], integration_key, row["provider"]))
             await _note(connection, principal, "token.revealed", row)
-        return TokenRevealed(**TokenRead.of(row).model_dump(), token_data=data)
+        return TokenRevealed(**_read(row).model_dump(), token_data=data)
 
     async def delete_token(self, principal: Principal, user_id: str, integration_key: str) -> None:
-        """Forget a token; repeatable."""
+        """Have a token revoked where that is possible, and forget it whatever came of that; repeatable."""
         user = stored_user(principal.tenant_key, user_id)
+        async with self._db.connection() as connection:
+            found = await queries.find_token(connection, user, integration_key)
+        revoked = found is not None and await self._revoke(found)
         async with self._db.transaction() as connection:
             row = await queries.empty_token(connection, user, integration_key)
             if row is not None:
-                await _note(connection, principal, "token.deleted", row)
+                await connection_queries.forget(connection, row["id"])
+                await _note(connection, principal, "token.deleted", row, revoked_at_provider=revoked)
+
+    async def _revoke(self, row: Record) -> bool:
+        provider = self._providers.find(row["provider"])
+        if provider is None or row["token_type"] not in _REVOCABLE:
+            return False
+        try:
+            data = unseal(self._ring, row["encrypted_token_data"], identity(row["user_id"], row["integration_key"], row["provider"]))
+        except SecretUnreadable:  # what nobody can read can still be forgotten
+            return False
+        return await self._api.revoke(provider, data.get("refresh_token") or data[SECRET_OF["oauth2"]])
+
+
+def _read(row: Record) -> TokenRead:
+    return TokenRead.of(row, reauth=row["reauth"])
 
 
 async def _require(connection: Connection, principal: Principal, user_id: str, integration_key: str) -> Record:
