@@ -108,6 +108,7 @@ class LimitSettings(_Section):
 
     body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body in bytes.")
     chat_body_bytes: int = Field(default=20_971_520, ge=1024, description="Largest chat body in bytes, attachments included.")
+    upload_bytes: int = Field(default=268_435_456, ge=1024, description="Largest file of knowledge in bytes.")
     json_depth: int = Field(default=64, ge=8, le=500, description="Deepest nesting of arrays and objects in a JSON body.")
     bodies_bytes: int = Field(default=268_435_456, ge=1024, description="Bytes of all request bodies that one process holds at once.")
     live_runs: int = Field(default=2000, ge=1, description="Runs that one process drives at the same time.")

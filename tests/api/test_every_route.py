@@ -58,6 +58,9 @@ BODIES: dict[str, Any] = {
     "POST /v2/webhooks": {"url": "https://hooks.invalid/"},
     "PATCH /v2/webhooks/{}": {"name": "Renamed"},
     "POST /v2/webhooks/{}/replay": {"since": "2026-01-31T12:00:00Z"},
+    "POST /v2/knowledge/{}/search": {"query": "tea"},
+    "POST /v2/knowledge/{}/files": {"uri": "https://example.com/tea.txt"},
+    "POST /v2/knowledge/{}/{}/files": {"uri": "https://example.com/tea.txt"},
     "POST /v2/engines": {"id": "new", "name": "New", "type": "direct_ops"},
     "PATCH /v2/engines/{}": {"name": "Renamed"},
     "POST /v2/targets": {"id": "new", "name": "New", "type": "local"},
@@ -88,6 +91,7 @@ OWNED = (
     "/v2/approvals/",
     "/v2/schedules/",
     "/v2/webhooks/",
+    "/v2/knowledge/",
 )
 OPERATORS_ONLY = {
     "GET /v2/audit/verify",

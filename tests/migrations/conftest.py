@@ -9,7 +9,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from sqlalchemy import ARRAY, Column, Connection, Identity, inspect, text
+from sqlalchemy import ARRAY, Column, Computed, Connection, Identity, inspect, text
 from tests.conftest import OPTIONS, Cluster, cluster_home
 
 from pointsman.kit.embedded_pg import EmbeddedPostgres
@@ -93,7 +93,7 @@ def private_cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Clust
 
 
 def _is_given(column: Column[Any]) -> bool:
-    return isinstance(column.server_default, Identity)
+    return isinstance(column.server_default, (Identity, Computed))
 
 
 def _value(column: Column[Any]) -> Any:

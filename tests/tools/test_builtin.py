@@ -6,13 +6,21 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from tests.knowledge.knowledge_scene import Scene as KnowledgeScene
 
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.json_schema import JsonSchema
+from pointsman.knowledge.library import Library
 from pointsman.llm.port import ToolCall
+from pointsman.settings import Settings
 from pointsman.sessions.memory import LONGEST, MOST_RECALLED, MemoryBook, Scope, recall
 from pointsman.tools.builtin import Builtins
 from pointsman.turns.ports import ToolOutcome
+
+@pytest.fixture
+def scene(db: Database, owner: Connection, settings: Settings) -> KnowledgeScene:
+    return KnowledgeScene.of(db, owner, settings)
+
 
 ANN = Scope(tenant="acme", user_id="ann", agent_id="helper")
 NONSENSE = ["{", "null", "[]", '"x"', "7", '{"unknown": 1}', "[" * 3000, '{"a": "\ud83d"}', '{"a": "\\ud83d"}', "\x00", '{"timezone": 7}']
@@ -198,3 +206,24 @@ async def test_every_tool_that_is_offered_has_a_usable_schema(db: Database) -> N
 async def test_what_a_tool_takes_is_what_its_schema_says(db: Database, tool: str, args: dict[str, Any]) -> None:
     [spec] = Builtins([tool], timezone=None, book=MemoryBook(db, ANN, "run")).specs
     assert JsonSchema(spec.parameters).errors(args) == ()
+
+
+async def test_knowledge_is_searched_in_the_runs_tenant_and_its_passages_say_where_they_stand(scene: KnowledgeScene) -> None:
+    await scene.upload("Tea is served at four.", name="rules.md")
+    await scene.upload("The tea of the project is secret.", name="plan.md", file_type="project", collection_id="secret")
+    await scene.upload("Tea of others.", tenant="other", name="others.md")
+    await scene.index()
+
+    async def found(*collections: str, **args: Any) -> ToolOutcome:
+        tools = Builtins(["knowledge_search"], timezone=None, book=None, library=Library(scene.db, "acme", collections))
+        return await tools.call(call("knowledge_search", args))
+
+    [passage] = json.loads((await found(query="tea")).content)
+    assert passage | {"file_id": ""} == {
+        "file": "rules.md", "page": 1, "heading": "rules.md", "file_id": "", "content": "Tea is served at four."
+    }  # fmt: skip
+    assert {hit["file"] for hit in json.loads((await found("secret", query="tea")).content)} == {"rules.md", "plan.md"}
+    assert json.loads((await found(query="coffee")).content) == []
+    assert (await found(query=" \x00")).is_error
+    assert (await found(question="tea")).is_error
+    assert (await found(query="tea", tenant="other")).is_error

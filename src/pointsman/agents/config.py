@@ -14,6 +14,7 @@ from pointsman.agents.ports import ModelChecks
 from pointsman.jobs.worker_config import WorkerConfig
 from pointsman.kit.ids import ChosenId
 from pointsman.kit.problems import FieldError, NotSupportedYet, Problem
+from pointsman.knowledge.library import MOST, USUAL
 from pointsman.llm.options import ModelSettings
 from pointsman.llm.script import Script
 from pointsman.tools.specs import ToolRef, ToolRefs, refuse_later_tools
@@ -22,7 +23,7 @@ from pointsman.web.wire import Body
 
 SCRIPTED = "scripted:"
 ECHO = "scripted:echo"
-_LATER = {"skills": "Skills of agents come", "knowledge": "Knowledge comes"}
+_LATER = {"skills": "Skills of agents come"}
 _LATER_WORKER = {"mcp_servers": "MCP servers come", "hooks": "Hooks come"}
 
 Flag = Annotated[bool, Field(strict=True)]
@@ -34,6 +35,13 @@ def _distinct(skills: list[str]) -> list[str]:
     if len(set(skills)) < len(skills):
         raise ValueError("A skill is listed twice.")
     return skills
+
+
+class KnowledgeConfig(Body):
+    """What an agent may search: the company's files of the caller's tenant, and those of projects in the collections."""
+
+    collections: list[ChosenId] = Field(default_factory=list[str], max_length=100)
+    top_k: int = Field(default=USUAL, strict=True, ge=1, le=MOST, description="Most passages that a search gives.")
 
 
 class AgentConfig(Body):
@@ -54,6 +62,7 @@ class AgentConfig(Body):
     skills: Annotated[list[ChosenId], Field(max_length=50), AfterValidator(_distinct)] = Field(
         default_factory=list[str], description="Ids of skills: it sees their descriptions, and loads what a task needs."
     )
+    knowledge: KnowledgeConfig | None = Field(default=None, description="Gives it the tool `knowledge_search`.")
     output_schema: Annotated[dict[str, Any], AfterValidator(checked_schema)] | None = Field(
         default=None, description="JSON Schema of an object that every answer must be."
     )

@@ -35,6 +35,7 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     enable_reasoning: bool = False
     reasoning_min_steps: int = 1
     reasoning_max_steps: int = 10
+    knowledge: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
     script: dict[str, Any] | None = None
     worker_config: dict[str, Any] | None = None

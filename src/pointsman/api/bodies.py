@@ -49,6 +49,30 @@ async def read(receive: Receive, limit: int, hold: Callable[[int], None]) -> byt
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def is_multipart(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the body is a form whose parts may be files."""
+    return headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+
+
+def bounded(receive: Receive, limit: int) -> Receive:
+    """A `receive` for whoever reads a body as it arrives. Raises BodyTooLarge past `limit` bytes, ClientGone when it ends early."""
+    size = 0
+    more = True
+
+    async def next_part() -> Message:
+        nonlocal size, more
+        message = await receive()
+        if more and message["type"] == "http.disconnect":
+            raise ClientGone
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise _too_large(limit)
+        more = message.get("more_body", False)
+        return message
+
+    return next_part
+
+
 async def check_json(headers: Mapping[bytes, bytes], body: bytes, *, required: bool, depth: int) -> None:
     """Let a good JSON body pass, or none where none is needed."""
     if not body:

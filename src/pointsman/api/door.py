@@ -32,6 +32,7 @@ from pointsman.web.idempotency import ATTEMPT, Attempt, Idempotency, Identity, f
 BODY = "pointsman.body"
 REQUEST_ID = "pointsman.request_id"
 T = TypeVar("T")
+_AROUND_A_FILE = 1_048_576  # what else an upload's body may hold: boundaries and small fields
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 _ANSWERED = failpoints.declare("http.answer", "The answer to a request that may have changed something has been sent.", ("after",))
@@ -91,9 +92,14 @@ class Door:
         endpoint = self._find(exchange, scope, raw_path)
         limit = self._limits.chat_body_bytes if endpoint.policy.large_body else self._limits.body_bytes
         with self._admission.request(always=endpoint.policy.always) as place:
+            streamed = endpoint.policy.streamed and bodies.is_multipart(exchange.headers)
+            if streamed:
+                limit = self._limits.upload_bytes + _AROUND_A_FILE
             bodies.refuse_declared(exchange.headers, limit)
             principal = None if endpoint.policy.public else await self._let_in(exchange, endpoint, place)
-            if scope["method"] in _WITH_BODY:
+            if streamed:
+                receive = bodies.bounded(receive, limit)
+            elif scope["method"] in _WITH_BODY:
                 body = await self._body(exchange, endpoint, receive, limit, place)
                 scope[BODY] = body
                 receive = bodies.given(body, receive)
@@ -168,6 +174,8 @@ class Door:
                     await endpoint.app(scope, receive, send)
             else:
                 await endpoint.app(scope, receive, send)
+        except bodies.ClientGone:
+            raise
         except Exception as error:  # noqa: BLE001 - the edge; answered here, so that an Idempotency-Key keeps or frees it
             await self._fail(error, exchange, send, endpoint)
 

@@ -58,7 +58,8 @@ def _operation(endpoint: Endpoint, operation: Operation, schemas: dict[str, Any]
     made["parameters"] = [_parameter(parameter) for parameter in (*path, *operation.parameters)]
     if operation.body is not None:
         schema = _schema(operation.body, schemas)
-        made["requestBody"] = {"required": operation.body_required, "content": {JSON: {"schema": schema}}}
+        form = {} if operation.form is None else {"multipart/form-data": {"schema": dict(operation.form)}}
+        made["requestBody"] = {"required": operation.body_required, "content": {JSON: {"schema": schema}, **form}}
     made["responses"] = {str(status): _answer(answer, schemas) for status, answer in operation.answers.items()}
     return made
 

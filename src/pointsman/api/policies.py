@@ -17,6 +17,7 @@ class Policy:
     public: bool = False
     scopes: tuple[str, ...] = ()
     large_body: bool = False  # the limit for chats, attachments included
+    streamed: bool = False  # multipart bodies are bounded as uploads and passed on as they arrive
     replayed: bool = True  # whether its answer may be stored for an Idempotency-Key
     always: bool = False  # answered even when the process is past its bound of requests
 
@@ -31,6 +32,7 @@ def scope(*names: str) -> Policy:
     return Policy(scopes=names)
 
 
+_UPLOAD = Policy(scopes=("knowledge:write",), streamed=True, replayed=False)
 _RUNNING = scope("agents:run")
 # Whoever may start a run may follow, stop and resume it: its stream could not be taken up again otherwise.
 _FOLLOWING = scope("runs:read", "agents:run", "teams:run")
@@ -161,6 +163,16 @@ POLICIES: Mapping[str, Policy] = {
     "GET /v2/jobs/{id}/workspace": scope("jobs:read"),
     "POST /v2/jobs/{id}/cancel": scope("jobs:write"),
     "POST /v2/jobs/{id}/retry": scope("jobs:write"),
+    # No stored answer is needed: the same content again changes nothing.
+    "POST /v2/knowledge/{tenant_id}/files": _UPLOAD,
+    "POST /v2/knowledge/{tenant_id}/{collection_id}/files": _UPLOAD,
+    "GET /v2/knowledge/{tenant_id}/files": scope("knowledge:read"),
+    "GET /v2/knowledge/{tenant_id}/{collection_id}/files": scope("knowledge:read"),
+    "GET /v2/knowledge/{tenant_id}/files/{file_id}": scope("knowledge:read"),
+    "GET /v2/knowledge/{tenant_id}/files/{file_id}/events": scope("knowledge:read", "knowledge:write"),
+    "DELETE /v2/knowledge/{tenant_id}/files/{file_id}": scope("knowledge:write"),
+    "POST /v2/knowledge/{tenant_id}/files/{file_id}/reindex": scope("knowledge:write"),
+    "POST /v2/knowledge/{tenant_id}/search": scope("knowledge:read"),
     "GET /v2/models": scope("models:read"),
     "GET /v2/webhooks": scope("webhooks:read"),
     "POST /v2/webhooks": scope("webhooks:write"),

@@ -21,6 +21,7 @@ from pointsman.audit.service import AuditService
 from pointsman.bootstrap.credentials import provide_credentials
 from pointsman.bootstrap.execution import provide_execution
 from pointsman.bootstrap.jobs import provide_jobs
+from pointsman.bootstrap.knowledge import provide_knowledge
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.schedules import provide_schedules
@@ -142,6 +143,7 @@ class Gateway:
         provide_skills(self, catalogue)
         provide_schedules(self, agents, teams, self._chat, team_runs)
         self._webhooks = Webhooks(self, signer)
+        provide_knowledge(self)
         self.services[Flag] = self.draining
         self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
         loop = asyncio.get_running_loop()

@@ -19,6 +19,7 @@ from pointsman.execution import routes as execution_routes
 from pointsman.execution.serving import routes as runner_routes
 from pointsman.execution.workers import routes as worker_routes
 from pointsman.jobs import routes as job_routes
+from pointsman.knowledge import routes as knowledge_routes
 from pointsman.llm import routes as model_routes
 from pointsman.prompts import routes as prompt_routes
 from pointsman.runs import routes as run_routes
@@ -62,4 +63,6 @@ def routers() -> list[APIRouter | BaseRoute]:
         *runner_routes.routes,
         schedule_routes.router,
         webhook_routes.router,
+        knowledge_routes.router,
+        *knowledge_routes.routes,
     ]

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from pointsman.bootstrap.knowledge import make_indexer
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.supervision import make_supervisor
@@ -25,6 +26,7 @@ from pointsman.execution.watching import CANCEL_TOPIC, Watch
 from pointsman.execution.workers.presence import Presence
 from pointsman.jobs.outputs import Outputs
 from pointsman.jobs.queue.picking import Picker
+from pointsman.jobs.queue.port import Handler, MessageKind
 from pointsman.jobs.queue.statements import forget_picks
 from pointsman.jobs.sweeping import JobSweeper
 from pointsman.jobs.writing import JobWriter
@@ -78,7 +80,12 @@ class Worker:
             secrets=settings.secrets,
             pool_limits=settings.workers.pool_limits,
         )
-        self._picker = Picker(dsn, {"job": driver.handle, "supervise": make_supervisor(self).handle}, [pool], slots=slots)
+        handlers: dict[MessageKind, Handler] = {
+            "job": driver.handle,
+            "supervise": make_supervisor(self).handle,
+            "index": make_indexer(self).handle,
+        }
+        self._picker = Picker(dsn, handlers, [pool], slots=slots)
         for topic in (ENGINES, TARGETS):
             self.listener.subscribe(topic, catalogue.forget)
         self.listener.subscribe(CANCEL_TOPIC, watch.hint)

@@ -28,7 +28,7 @@ from pointsman.llm.port import AssistantMessage, File, Message, Reasoning, Text,
 from pointsman.prompts.template import render
 from pointsman.sessions import memory, queries
 from pointsman.teams.resolve import ResolvedTeam
-from pointsman.tools.builtin import MEMORY
+from pointsman.tools.builtin import KNOWLEDGE_SEARCH, MEMORY
 from pointsman.turns.plan import TurnPlan
 from pointsman.web.validation import invalid_request
 
@@ -155,10 +155,15 @@ def plan_turn(prepared: Prepared, past: Past, *, reasons: bool, max_steps: int) 
 
 
 def tool_names(agent: ResolvedAgent, user_id: str | None) -> tuple[list[str], str | None]:
-    """The built-in tools of a turn and the zone of `current_time`; memory comes with `enable_memory` where there is a user."""
+    """The built-in tools of a turn and the zone of `current_time`.
+
+    Memory comes with `enable_memory` where there is a user, the search of knowledge with `knowledge`.
+    """
     names = [tool["name"] for tool in agent.tools]
     if agent.config.enable_memory and user_id is not None and MEMORY not in names:
         names.append(MEMORY)
+    if agent.config.knowledge is not None and KNOWLEDGE_SEARCH not in names:
+        names.append(KNOWLEDGE_SEARCH)
     zones = [tool["timezone"] for tool in agent.tools if tool.get("timezone")]
     return names, zones[0] if zones else None
 

@@ -20,6 +20,7 @@ from pointsman.chat.planning import Prepared
 from pointsman.chat.redriving import read_recorded
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.problems import Problem
+from pointsman.knowledge.library import USUAL, Library
 from pointsman.llm.models import Models
 from pointsman.runs.errors import RunInterrupted
 from pointsman.sessions import memory
@@ -109,7 +110,9 @@ class Turns:
         book = None
         if facts.user_id is not None:
             book = memory.MemoryBook(self._db, memory.Scope(facts.tenant_id, facts.user_id, facts.agent_id), facts.id)
-        tools: Toolbox = Builtins(names, timezone=timezone, book=book)
+        known = agent.config.knowledge or {}
+        library = Library(self._db, facts.tenant_id, known.get("collections", ()), known.get("top_k", USUAL))
+        tools: Toolbox = Builtins(names, timezone=timezone, book=book, library=library)
         if prepared.team is not None:
             tools = Delegations(tools, self._members, self._begin, drive, prepared, prepared.team, before.telling)
         rules = planning.rules_of(agent)

@@ -14,6 +14,7 @@ from pointsman.client.execution import Engines, Targets
 from pointsman.client.fleet import Breakers, Workers
 from pointsman.client.jobs import Jobs
 from pointsman.client.leaving import Erasures, Leaving
+from pointsman.client.knowledge import Knowledge
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.schedules import Schedules
 from pointsman.client.shapes import ChatAnswer
@@ -52,6 +53,7 @@ class PointsmanClient:
         self.schedules = Schedules(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.tokens = Tokens(self._transport)
+        self.knowledge = Knowledge(self._transport)
         self.breakers = Breakers(self._transport)
         self.workers = Workers(self._transport)
 

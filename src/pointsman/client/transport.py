@@ -6,7 +6,7 @@ import json
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
 from pointsman.client.errors import GatewayUnreachable, ProblemResponse
@@ -63,6 +63,13 @@ class Transport:
             )
         raise_problem(response)
         return response
+
+    def upload(self, *path: str, name: str, file: BinaryIO, fields: Mapping[str, str], idle: float) -> Any:
+        """Send a file as multipart, a piece at a time; `idle` seconds in which nothing moves break it. Raises as `send` does."""
+        with self.explained():
+            response = self._http.request("POST", _path(path), data=dict(fields), files={"file": (name, file)}, timeout=self._limits(idle))
+        raise_problem(response)
+        return response.json()
 
     def stream(
         self,

@@ -18,6 +18,7 @@ from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.ids import new_id
 from pointsman.kit.notify import notify
 from pointsman.kit.principal import Principal
+from pointsman.knowledge.tenants import within_tenant
 
 _EXPORT_VALID = timedelta(days=7)
 _HINT = "It stands in the last line of the export. Or add without_export=true."
@@ -70,7 +71,7 @@ class ErasureService:
         """No connection is held while a page is on its way to a reader, however slow."""
         statement, place = section.first, tuple[object, ...]()
         while True:
-            async with self._db.connection() as connection:
+            async with within_tenant(self._db, tenant) as connection:
                 rows = await connection.fetch(statement, tenant, user_id, exporting.ROWS, *place)
             if rows:
                 yield rows

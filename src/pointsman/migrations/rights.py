@@ -33,6 +33,11 @@ SELECT format('%I.%I', n.nspname, c.relname)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'S' AND pg_get_userbyid(c.relowner) = current_user AND n.nspname IN ('public', 'prompts', 'queue')
 """
+_OWN_FUNCTIONS = """
+SELECT p.oid::regprocedure::text
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE pg_get_userbyid(p.proowner) = current_user AND n.nspname = 'public' AND p.proname = 'knowledge_matches'
+"""
 _MAY_BECOME = "SELECT coalesce((SELECT pg_has_role(oid, 'SET') FROM pg_roles WHERE rolname = $1), false)"
 _EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"
 # Roles are shared by all databases of a server, advisory locks are not: two databases may do this at once.
@@ -64,6 +69,8 @@ def grant_rights(connection: SyncConnection, tables: MetaData) -> None:
         connection.exec_driver_sql(f"GRANT {NARROWED.get(table, USUAL)} ON {table} TO {SERVICE_ROLE}")
     for sequence in connection.exec_driver_sql(_OWN_SEQUENCES).scalars().all():
         connection.exec_driver_sql(f"GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {SERVICE_ROLE}")
+    for function in connection.exec_driver_sql(_OWN_FUNCTIONS).scalars().all():
+        connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {function} TO {SERVICE_ROLE}")
 
 
 def withdraw_rights(connection: SyncConnection, tables: MetaData) -> None:
@@ -72,6 +79,8 @@ def withdraw_rights(connection: SyncConnection, tables: MetaData) -> None:
         connection.exec_driver_sql(f"REVOKE ALL ON SCHEMA {schema} FROM {SERVICE_ROLE}")
     for table in _present(connection, tables):
         connection.exec_driver_sql(f"REVOKE ALL ON {table} FROM {SERVICE_ROLE}")
+    for function in connection.exec_driver_sql(_OWN_FUNCTIONS).scalars().all():
+        connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {function} FROM {SERVICE_ROLE}")
 
 
 async def _make_role(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The built-in tools at work: the time and memory; `think` belongs to the turn itself."""
+"""The built-in tools at work: the time, memory and knowledge; `think` belongs to the turn itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from pointsman.kit.ids import is_chosen_id
+from pointsman.knowledge.library import Library
+from pointsman.knowledge.schemas import Passage
 from pointsman.llm.port import ToolCall, ToolSpec
 from pointsman.sessions.memory import LONGEST, MemoryBook
 from pointsman.turns.loop import THINK_SPEC, thought_of
@@ -18,6 +20,8 @@ from pointsman.turns.ports import ToolOutcome
 
 CURRENT_TIME = "current_time"
 MEMORY = "memory"
+KNOWLEDGE_SEARCH = "knowledge_search"
+_LONGEST_QUERY = 2000
 
 _Handler = Callable[[ToolCall], Coroutine[Any, Any, ToolOutcome]]
 
@@ -28,7 +32,7 @@ class Builtins:
     `timezone` is the zone of `current_time` where the model names none; `book` is None where there is nobody to remember.
     """
 
-    def __init__(self, names: Sequence[str], *, timezone: str | None, book: MemoryBook | None) -> None:
+    def __init__(self, names: Sequence[str], *, timezone: str | None, book: MemoryBook | None, library: Library | None = None) -> None:
         self._timezone = timezone or "UTC"
         self._handlers: dict[str, _Handler] = {}
         specs: list[ToolSpec] = []
@@ -42,6 +46,9 @@ class Builtins:
             elif name == MEMORY and book is not None:
                 self._handlers[name] = _Memory(book)
                 specs.append(MEMORY_SPEC)
+            elif name == KNOWLEDGE_SEARCH and library is not None:
+                self._handlers[name] = _Knowledge(library)
+                specs.append(KNOWLEDGE_SPEC)
         self._specs = tuple(specs)
 
     @property
@@ -109,6 +116,30 @@ class _Memory:
         return _json({"forgotten": arguments.id})
 
 
+class _SearchArguments(msgspec.Struct, forbid_unknown_fields=True):
+    query: str
+
+
+class _Knowledge:
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    async def __call__(self, call: ToolCall) -> ToolOutcome:
+        arguments, wrong = _decode(call, _SearchArguments)
+        if arguments is None:
+            return wrong
+        query = arguments.query.replace("\x00", " ").strip()[:_LONGEST_QUERY]
+        if not query:
+            return ToolOutcome("Say what to look for as `query`.", is_error=True)
+        return _json([_cited(passage) for passage in await self._library.search(query)])
+
+
+def _cited(passage: Passage) -> dict[str, Any]:
+    """A passage with what a reader finds it by; what is not known of it is left out."""
+    where = {"file": passage.original_filename, "page": passage.page, "heading": passage.heading, "file_id": str(passage.file_id)}
+    return {name: value for name, value in where.items() if value is not None} | {"content": passage.content}
+
+
 async def _thought(call: ToolCall) -> ToolOutcome:
     return ToolOutcome("Noted.") if thought_of(call) else ToolOutcome('Write your thought: {"thought": "..."}.', is_error=True)
 
@@ -148,6 +179,18 @@ MEMORY_SPEC = ToolSpec(
             "id": {"type": "string", "description": "The memory to forget."},
         },
         "required": ["action"],
+        "additionalProperties": False,
+    },
+)
+
+KNOWLEDGE_SPEC = ToolSpec(
+    KNOWLEDGE_SEARCH,
+    "Search the files that you were given to know. Each passage says its file, page and heading: cite them where you use it, "
+    "as in [handbook.pdf, page 3]. What no passage says, you do not know from the files.",
+    {
+        "type": "object",
+        "properties": {"query": {"type": "string", "description": "Words of what you look for; fewer and rarer ones find more."}},
+        "required": ["query"],
         "additionalProperties": False,
     },
 )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 
 from pointsman.llm.port import ToolSpec
-from pointsman.tools.builtin import CURRENT_TIME_SPEC, MEMORY_SPEC
+from pointsman.tools.builtin import CURRENT_TIME_SPEC, KNOWLEDGE_SPEC, MEMORY_SPEC
 from pointsman.turns.loop import THINK_SPEC
 from pointsman.web.deps import Caller
 from pointsman.web.paging import Page
@@ -29,7 +29,7 @@ class ToolRead(Read):
 async def list_tools(caller: Caller) -> Page[ToolRead]:
     """List the built-in tools."""
     del caller
-    return Page(items=[_read(spec) for spec in (CURRENT_TIME_SPEC, MEMORY_SPEC, THINK_SPEC)], next_cursor=None)
+    return Page(items=[_read(spec) for spec in (CURRENT_TIME_SPEC, KNOWLEDGE_SPEC, MEMORY_SPEC, THINK_SPEC)], next_cursor=None)
 
 
 def _read(spec: ToolSpec) -> ToolRead:

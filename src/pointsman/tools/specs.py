@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from pointsman.kit.problems import FieldError, NotSupportedYet
 from pointsman.web.wire import Body
 
-BUILTIN_TOOLS = ("current_time", "memory", "think")
+BUILTIN_TOOLS = ("current_time", "knowledge_search", "memory", "think")
 _LATER_TYPES = ("mcp", "openapi")
-_LATER_BUILTINS = ("http_fetch", "knowledge_search")
+_LATER_BUILTINS = ("http_fetch",)
 
 
 def refuse_later_tools(tools: Any, pointer: str) -> None:
@@ -52,7 +52,7 @@ class ToolRef(Body):
     """A tool that an agent or a prompt brings along."""
 
     type: Literal["builtin"]
-    name: Annotated[Literal["current_time", "memory", "think"], BeforeValidator(_known)]
+    name: Annotated[Literal["current_time", "knowledge_search", "memory", "think"], BeforeValidator(_known)]
     timezone: str | None = Field(
         default=None, min_length=1, max_length=64, description="For `current_time`: an IANA time zone such as Europe/Berlin; UTC if absent."
     )

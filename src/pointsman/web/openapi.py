@@ -58,6 +58,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     description: str = ""
     problems: tuple[int, ...] = ()
+    form: Mapping[str, Any] | None = None  # JSON Schema of multipart/form-data that is taken beside JSON, where the policy streams it
 
 
 class DescribedRoute(Route):

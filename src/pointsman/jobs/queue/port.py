@@ -9,12 +9,12 @@ from typing import Any, Literal, Protocol
 
 from pointsman.kit.db import Connection
 
-MessageKind = Literal["job", "supervise"]
+MessageKind = Literal["job", "supervise", "index"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`id` of a job or a run has something to do in `pool`, after `delay`. A higher `priority` (0 to 9) goes first.
+    """`id` of a job, a run or a knowledge entry has something to do in `pool`, after `delay`. A higher `priority` (0 to 9) goes first.
 
     Of messages with the same `key` the queue holds one at a time: a second is dropped.
     """

@@ -1,0 +1,113 @@
+"""Files of knowledge, and what is found in them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, TypedDict
+
+from pointsman.client.transport import Transport
+
+OWN = "-"
+_SILENT = 120.0  # seconds in which an upload may stand still
+_LOOK = 0.3
+
+
+class Progress(TypedDict):
+    """How far a file is."""
+
+    step: str
+    attempts: int
+    revision: int
+
+
+class File(TypedDict):
+    """A file, and how it is indexed."""
+
+    id: str
+    tenant_id: str
+    collection_id: str | None
+    file_id: str
+    original_filename: str
+    file_type: str
+    content_type: str | None
+    gcs_path: str | None
+    status: str
+    knowledge_status: str | None
+    metadata: dict[str, Any]
+    created_at: str
+    updated_at: str
+    size: int
+    sha256: str
+    chunks: int
+    indexed_at: str | None
+    progress: Progress
+    failure: dict[str, Any] | None
+
+
+class Passage(TypedDict):
+    """A passage that was found, with where it stands."""
+
+    file_id: str
+    original_filename: str
+    collection_id: str | None
+    ordinal: int
+    page: int | None
+    heading: str | None
+    content: str
+    score: float
+    metadata: dict[str, Any]
+
+
+Passages = list[Passage]
+
+
+class Knowledge:
+    """`/v2/knowledge/{tenant_id}`; the tenant is the key's own unless one is named."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def upload(
+        self, name: str, file: BinaryIO, *, collection: str | None = None, tenant: str = OWN, fields: Mapping[str, str] | None = None
+    ) -> File:
+        """Send a file, whose other `fields` are `file_type`, `metadata` (JSON) and `file_id`; it is indexed afterwards, see `wait`."""
+        path = ("v2", "knowledge", tenant, *([collection] if collection else []), "files")
+        return self._transport.upload(*path, name=name, file=file, fields=fields or {}, idle=_SILENT)
+
+    def list(
+        self, *, collection: str | None = None, status: str | None = None, tenant: str = OWN, most: int | None = None
+    ) -> Iterator[File]:
+        """Newest first."""
+        query = {"collection_id": collection, "status": status}
+        return self._transport.pages("v2", "knowledge", tenant, "files", query=query, most=most)
+
+    def read(self, file_id: str, *, tenant: str = OWN) -> File:
+        """One of them."""
+        return self._transport.call("GET", "v2", "knowledge", tenant, "files", file_id)
+
+    def wait(self, file_id: str, *, tenant: str = OWN) -> Iterator[File]:
+        """The file each time that its progress is another, until it is indexed, failed or deleted."""
+        seen = -1
+        while True:
+            file = self.read(file_id, tenant=tenant)
+            if file["progress"]["revision"] != seen:
+                seen = file["progress"]["revision"]
+                yield file
+            if file["progress"]["step"] in {"indexed", "failed", "deleted"}:
+                return
+            time.sleep(_LOOK)
+
+    def reindex(self, file_id: str, *, tenant: str = OWN) -> File:
+        """Have it indexed anew; until that is done it is found as it was."""
+        return self._transport.call("POST", "v2", "knowledge", tenant, "files", file_id, "reindex")
+
+    def delete(self, file_id: str, *, tenant: str = OWN) -> None:
+        """Delete it with its text and content."""
+        self._transport.call("DELETE", "v2", "knowledge", tenant, "files", file_id)
+
+    def search(self, body: Mapping[str, Any], *, tenant: str = OWN) -> Passages:
+        """Passages, best first."""
+        found: dict[str, Any] = self._transport.call("POST", "v2", "knowledge", tenant, "search", body=body)
+        return found["items"]

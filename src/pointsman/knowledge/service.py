@@ -1,0 +1,201 @@
+"""The verbs of knowledge, each one transaction within its tenant."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from pointsman.audit.service import record
+from pointsman.jobs.queue.port import Message
+from pointsman.jobs.queue.sending import enqueue
+from pointsman.jobs.worker_config import DEFAULT_POOL
+from pointsman.kit.db import Connection, Database, Record
+from pointsman.kit.principal import Principal
+from pointsman.kit.problems import FieldError, NotSupportedYet, Unavailable
+from pointsman.knowledge import queries
+from pointsman.knowledge.clearing import remove
+from pointsman.knowledge.errors import EmbedderMissing, KnowledgeNotFound, UploadTooLarge
+from pointsman.knowledge.objects import Stored
+from pointsman.knowledge.points import DELETING, KEEPING, STORING
+from pointsman.knowledge.ports import ObjectStore
+from pointsman.knowledge.queries import Sought
+from pointsman.knowledge.receiving import stored_metadata
+from pointsman.knowledge.rows import Given
+from pointsman.knowledge.schemas import FileRead, Found, Passage, SearchBody, UriUploadBody
+from pointsman.knowledge.storing_errors import TooLarge
+from pointsman.knowledge.tenants import tenant_of, within_tenant
+from pointsman.web.paging import Page, decode_cursor, page_of
+
+_LONGEST_UPLOAD = dt.timedelta(hours=24)
+_BACKGROUND = 3  # below jobs and runs, for which somebody may be waiting
+
+log = structlog.get_logger()
+
+
+class KnowledgeService:
+    """Files of tenants as data; a worker indexes them."""
+
+    def __init__(self, db: Database, objects: ObjectStore, *, most_bytes: int) -> None:
+        """Make one; a file has at most `most_bytes`."""
+        self._db = db
+        self._objects = objects
+        self.most_bytes = most_bytes
+
+    def require_tenant(self, principal: Principal, named: str) -> str:
+        """The tenant of a path, as stored. Raises KnowledgeNotFound."""
+        return tenant_of(principal, named, _no_knowledge())
+
+    async def keep(self, chunks: AsyncIterator[bytes]) -> Stored:
+        """Write an object that is nobody's yet: it goes by itself unless `store` makes it a file's. Raises UploadTooLarge."""
+        key = uuid.uuid4().hex
+        await KEEPING.reach("before")
+        async with self._db.connection() as connection:
+            await queries.leave_object(connection, self._objects.uri(key), _LONGEST_UPLOAD)
+        await KEEPING.reach("after")
+        try:
+            return await self._objects.put(key, chunks, most=self.most_bytes)
+        except TooLarge:
+            raise UploadTooLarge(f"The largest file has {self.most_bytes} bytes.", limit_bytes=self.most_bytes) from None
+
+    async def fetch(self, principal: Principal, body: UriUploadBody, collection_id: str | None) -> tuple[Given, Stored]:
+        """Keep what lies at an address. Raises NotSupportedYet."""
+        del principal, collection_id
+        message = "Files are not fetched from addresses yet."
+        raise NotSupportedYet(message, hint="Send the file as multipart/form-data.", errors=(FieldError("/uri", message),), uri=body.uri)
+
+    async def store(self, principal: Principal, tenant: str, given: Given, kept: Stored) -> FileRead:
+        """Make what was kept a file's content; what is there already is left alone, and its description changed. Raises Unavailable."""
+        await STORING.reach("before")
+        async with within_tenant(self._db, tenant) as connection:
+            await queries.lock_tenant(connection, tenant)
+            known = await _find_known(connection, tenant, given, kept.sha256)
+            file_id = known["file_id"] if known is not None else given.file_id or uuid.uuid4()
+            if known is not None:
+                await queries.describe_entry(connection, tenant, file_id, given)
+            if known is None or known["sha256"] != kept.sha256 or known["status"] in {"failed", "deleted"}:
+                await self._take(connection, principal, tenant, replace(given, file_id=file_id), kept, known)
+            entry = await queries.find_entry(connection, tenant, file_id)
+            await STORING.reach("in")
+        await STORING.reach("after")
+        assert entry is not None
+        return FileRead.of(entry)
+
+    async def _take(
+        self, connection: Connection, principal: Principal, tenant: str, given: Given, kept: Stored, known: Record | None
+    ) -> None:
+        if not await queries.keep_object(connection, kept.uri):
+            raise Unavailable("The upload took so long that it was cleared away.", hint="Send the file again.", retry_after=1)
+        assert given.file_id is not None
+        if known is None:
+            entry_id = await queries.insert_entry(connection, tenant, given.file_id, given, kept.uri)
+        else:
+            entry_id = known["id"]
+            if known["gcs_path"] is not None:
+                await queries.leave_object(connection, known["gcs_path"])
+            await queries.replace_object(connection, tenant, entry_id, kept.uri)
+        await queries.want_indexed(connection, tenant, entry_id, sha256=kept.sha256, size=kept.size, key_id=principal.key_id)
+        await enqueue(connection, [_message(tenant, entry_id)])
+        await record(connection, principal, "knowledge.stored", "knowledge", str(given.file_id), {"sha256": kept.sha256}, tenant=tenant)
+
+    async def list_files(
+        self, principal: Principal, named: str, *, collection_id: str | None, status: str | None, limit: int, cursor: str | None
+    ) -> Page[FileRead]:
+        """Newest first. Raises KnowledgeNotFound."""
+        tenant = self.require_tenant(principal, named)
+        before: Any = decode_cursor(cursor, dt.datetime, uuid.UUID)
+        async with within_tenant(self._db, tenant) as connection:
+            rows = await queries.list_entries(
+                connection, tenant, collection_id=collection_id, status=status, before=before, limit=limit + 1
+            )
+        return page_of(rows, limit, FileRead.of, lambda row: (row["created_at"], row["id"]))
+
+    async def require_file(self, principal: Principal, named: str, file_id: str) -> FileRead:
+        """A file, also a deleted one. Raises KnowledgeNotFound."""
+        tenant, wanted = _place(principal, named, file_id)
+        async with within_tenant(self._db, tenant) as connection:
+            return FileRead.of(await _require(connection, tenant, wanted))
+
+    async def reindex(self, principal: Principal, named: str, file_id: str) -> FileRead:
+        """Have a file indexed anew; what is indexed stays searchable meanwhile. Raises KnowledgeNotFound, also for a deleted one."""
+        tenant, wanted = _place(principal, named, file_id)
+        async with within_tenant(self._db, tenant) as connection:
+            entry = await _require(connection, tenant, wanted, lock=True)
+            if entry["status"] == "deleted":
+                raise _no_file()
+            if entry["is_settled"]:
+                await queries.replace_object(connection, tenant, entry["id"], entry["gcs_path"])
+                await queries.want_indexed(
+                    connection, tenant, entry["id"], sha256=entry["sha256"], size=entry["size"], key_id=principal.key_id
+                )
+                await enqueue(connection, [_message(tenant, entry["id"])])
+            return FileRead.of(await _require(connection, tenant, wanted))
+
+    async def delete_file(self, principal: Principal, named: str, file_id: str) -> None:
+        """Its chunks and its object are gone at once, the row stays; repeatable. Raises KnowledgeNotFound."""
+        tenant, wanted = _place(principal, named, file_id)
+        await DELETING.reach("before")
+        async with within_tenant(self._db, tenant) as connection:
+            entry = await _require(connection, tenant, wanted, lock=True)
+            if entry["status"] != "deleted":
+                await queries.delete_entry(connection, tenant, entry["id"])
+                await queries.leave_object(connection, entry["gcs_path"])
+                await record(connection, principal, "knowledge.deleted", "knowledge", str(wanted), {}, tenant=tenant)
+            await DELETING.reach("in")
+        await DELETING.reach("after")
+        if entry["gcs_path"] is not None:
+            await remove(self._db, self._objects, [entry["gcs_path"]])
+
+    async def search(self, principal: Principal, named: str, body: SearchBody) -> Found:
+        """Passages, best first. Raises KnowledgeNotFound, EmbedderMissing, UploadInvalid."""
+        tenant = self.require_tenant(principal, named)
+        if body.mode == "vector":
+            raise EmbedderMissing("No embedder is configured.", hint="Search with mode text or hybrid.")
+        sought = Sought(
+            query=body.query.replace("\x00", " "),
+            most=body.top_k,
+            collections=None if body.collection_ids is None else tuple(body.collection_ids),
+            file_type=body.file_type,
+            metadata=None if body.filter is None else stored_metadata(body.filter, "filter"),
+        )
+        async with within_tenant(self._db, tenant) as connection:
+            rows = await queries.search(connection, tenant, sought)
+        return Found(items=[Passage.of(row) for row in rows], mode="text")
+
+
+async def _find_known(connection: Connection, tenant: str, given: Given, sha256: str) -> Record | None:
+    """The file that an upload is about: the one it names, else one that is just like it."""
+    if given.file_id is not None:
+        return await queries.find_entry(connection, tenant, given.file_id, lock=True)
+    return await queries.find_alike(connection, tenant, given, sha256)
+
+
+def _place(principal: Principal, named: str, file_id: str) -> tuple[str, uuid.UUID]:
+    tenant = tenant_of(principal, named, _no_file())
+    try:
+        return tenant, uuid.UUID(file_id)
+    except ValueError:
+        raise _no_file() from None
+
+
+async def _require(connection: Connection, tenant: str, file_id: uuid.UUID, *, lock: bool = False) -> Record:
+    entry = await queries.find_entry(connection, tenant, file_id, lock=lock)
+    if entry is None:
+        raise _no_file()
+    return entry
+
+
+def _message(tenant: str, entry_id: uuid.UUID) -> Message:
+    return Message("index", f"{tenant}/{entry_id}", DEFAULT_POOL, _BACKGROUND)
+
+
+def _no_knowledge() -> KnowledgeNotFound:
+    return KnowledgeNotFound("This key has no knowledge at this place.", hint="GET /v2/knowledge/-/files lists that of its tenant.")
+
+
+def _no_file() -> KnowledgeNotFound:
+    return KnowledgeNotFound("There is no such file in this knowledge.", hint="GET /v2/knowledge/-/files lists the files of the key's tenant.")
