@@ -52,7 +52,7 @@ class Deaths:
 def names() -> list[str]:
     """Every failpoint of chats; with the edge, every module is loaded that declares one. Those of jobs and supervised runs have others."""
     assert edge
-    return sorted(name for name in failpoints.declared() if not name.startswith(("jobs.", "supervision.")))
+    return sorted(name for name in failpoints.declared() if not name.startswith(("jobs.", "supervision.", "knowledge.")))
 
 
 async def die_at(stage: Stage, cast: Cast, name: str, number: int, deaths: Deaths) -> None:

@@ -54,9 +54,7 @@ async def assert_clean(scene: Scene, *, indexed: int) -> None:
 
 
 @pytest.mark.parametrize("moment", ["claim.before", "claim.in", "claim.after", "read.after", "index.before", "index.in", "index.after"])
-async def test_a_worker_that_dies_while_it_indexes_leaves_the_file_to_the_next(
-    scene: Scene, dies: Dies, moment: str
-) -> None:
+async def test_a_worker_that_dies_while_it_indexes_leaves_the_file_to_the_next(scene: Scene, dies: Dies, moment: str) -> None:
     file = await scene.upload("One.\nTwo.")
     [message] = await scene.messages()
     dies(moment, "handle", message)
@@ -67,9 +65,7 @@ async def test_a_worker_that_dies_while_it_indexes_leaves_the_file_to_the_next(
     await assert_clean(scene, indexed=1)
 
 
-async def test_an_uploader_that_dies_leaves_a_whole_file_or_nothing_and_a_repeat_makes_it_one(
-    scene: Scene, dies: Dies
-) -> None:
+async def test_an_uploader_that_dies_leaves_a_whole_file_or_nothing_and_a_repeat_makes_it_one(scene: Scene, dies: Dies) -> None:
     for moment in ("keep.before", "keep.after", "store.before", "store.in", "store.after"):
         dies(moment, "upload", "One.\nTwo.")
         await assert_clean_uploads(scene, stored=moment == "store.after")

@@ -50,7 +50,9 @@ def form(*parts: tuple[str, str | None, bytes]) -> dict[str, Any]:
 
 async def test_a_file_is_taken_in_indexed_found_and_followed_by_its_tenants_key(client: httpx.AsyncClient, scene: Scene) -> None:
     data = {"metadata": '{"team": "people"}', "file_type": "project"}
-    answer = await client.post("/v2/knowledge/acme/handbook/files", files={"file": ("../a/rules.md", b"Tea at four.", "text/markdown")}, data=data)
+    answer = await client.post(
+        "/v2/knowledge/acme/handbook/files", files={"file": ("../a/rules.md", b"Tea at four.", "text/markdown")}, data=data
+    )
     assert answer.status_code == 202, answer.text
     file = answer.json()
     assert (file["original_filename"], file["content_type"], file["file_type"]) == ("rules.md", "text/markdown", "project")
@@ -179,7 +181,7 @@ async def test_another_tenants_path_answers_as_one_that_does_not_exist(client: h
     async with client_of(door, await make_key(owner, "admin")) as operator:
         made = await operator.post("/v2/knowledge/other/files", files={"file": ("a.txt", b"x")})
         file_id = made.json()["file_id"]
-    for method, path, body in (
+    asked: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "/v2/knowledge/{}/files", {}),
         ("GET", f"/v2/knowledge/{{}}/files/{file_id}", {}),
         ("GET", f"/v2/knowledge/{{}}/files/{file_id}/events", {}),
@@ -187,7 +189,8 @@ async def test_another_tenants_path_answers_as_one_that_does_not_exist(client: h
         ("POST", f"/v2/knowledge/{{}}/files/{file_id}/reindex", {}),
         ("POST", "/v2/knowledge/{}/search", {"json": {"query": "x"}}),
         ("POST", "/v2/knowledge/{}/files", {"files": {"file": ("a.txt", b"x")}}),
-    ):
+    ]
+    for method, path, body in asked:
         said = set[tuple[int, str]]()
         for tenant in ("other", "nobody", str(uuid.uuid4())):
             answer = await client.request(method, path.format(tenant), headers={"x-request-id": "same"}, **body)

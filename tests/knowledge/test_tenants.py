@@ -13,7 +13,7 @@ from pointsman.kit.principal import Principal
 from pointsman.knowledge import queries
 from pointsman.knowledge.errors import KnowledgeNotFound
 from pointsman.knowledge.queries import Sought
-from pointsman.knowledge.tenants import enter_tenant, within_tenant
+from pointsman.knowledge.tenants import within_tenant
 
 TENANTS = [f"t{number}" for number in range(20)]
 EACH = 50
@@ -35,7 +35,8 @@ async def full(owner: Connection) -> None:
     await owner.execute(_FILL_CHUNKS, EACH)
 
 
-async def test_row_level_security_alone_keeps_tenants_apart(scene: Scene, full: None) -> None:
+@pytest.mark.usefixtures("full")
+async def test_row_level_security_alone_keeps_tenants_apart(scene: Scene) -> None:
     for own in TENANTS:
         async with within_tenant(scene.db, own) as connection:
             assert {row["tenant_id"] for row in await connection.fetch("SELECT tenant_id FROM knowledge_chunks")} == {own}
@@ -45,7 +46,8 @@ async def test_row_level_security_alone_keeps_tenants_apart(scene: Scene, full: 
                 assert len(rows) == (50 if other == own else 0)
 
 
-async def test_the_statements_condition_alone_keeps_tenants_apart(owner: Connection, full: None) -> None:
+@pytest.mark.usefixtures("full")
+async def test_the_statements_condition_alone_keeps_tenants_apart(owner: Connection) -> None:
     assert await owner.fetchval("SELECT count(*) FROM knowledge_chunks") == len(TENANTS) * EACH  # the owner is not bound by the policy
     for own in TENANTS:
         rows = await queries.search(owner, own, Sought("shared", 50))
@@ -53,17 +55,18 @@ async def test_the_statements_condition_alone_keeps_tenants_apart(owner: Connect
         assert all(row["content"].endswith(f"belongs to {own}") for row in rows)
 
 
-async def test_whoever_names_no_tenant_sees_and_writes_nothing(scene: Scene, full: None) -> None:
+@pytest.mark.usefixtures("full")
+async def test_whoever_names_no_tenant_sees_and_writes_nothing(scene: Scene) -> None:
     async with scene.db.connection() as connection:
         for table in ("knowledge_entries", "knowledge_details", "knowledge_chunks"):
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        async with scene.db.transaction() as connection:
-            await enter_tenant(connection, "t1")
+    async with within_tenant(scene.db, "t1") as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(_FILL, ["t2"])
 
 
-async def test_a_tenant_that_was_entered_is_left_with_the_transaction(scene: Scene, full: None) -> None:
+@pytest.mark.usefixtures("full")
+async def test_a_tenant_that_was_entered_is_left_with_the_transaction(scene: Scene) -> None:
     for _ in range(10):
         async with within_tenant(scene.db, "t1") as connection:
             assert await connection.fetchval("SELECT count(*) FROM knowledge_entries") == 1
@@ -82,7 +85,14 @@ async def test_another_tenants_file_looks_like_one_that_does_not_exist(scene: Sc
     verbs: list[Any] = [scene.service.require_file, scene.service.reindex, scene.service.delete_file]
     for verb in verbs:
         said = set[str]()
-        places = [("acme", str(file.file_id)), ("nobody", str(file.file_id)), ("other", str(file.file_id)), ("-", "no-uuid"), ("", "x"), ("a/b", "x")]
+        places = [
+            ("acme", str(file.file_id)),
+            ("nobody", str(file.file_id)),
+            ("other", str(file.file_id)),
+            ("-", "no-uuid"),
+            ("", "x"),
+            ("a/b", "x"),
+        ]
         for tenant, file_id in places:
             with pytest.raises(KnowledgeNotFound) as refused:
                 await verb(principal, tenant, file_id)

@@ -12,10 +12,11 @@ from pointsman.kit.db import Connection, Database
 from pointsman.kit.json_schema import JsonSchema
 from pointsman.knowledge.library import Library
 from pointsman.llm.port import ToolCall
-from pointsman.settings import Settings
 from pointsman.sessions.memory import LONGEST, MOST_RECALLED, MemoryBook, Scope, recall
+from pointsman.settings import Settings
 from pointsman.tools.builtin import Builtins
 from pointsman.turns.ports import ToolOutcome
+
 
 @pytest.fixture
 def scene(db: Database, owner: Connection, settings: Settings) -> KnowledgeScene:

@@ -12,7 +12,7 @@ from pointsman.knowledge.chunking import Chunk, chunk
 from pointsman.knowledge.clearing import Clearing
 from pointsman.knowledge.indexing import Indexer
 from pointsman.knowledge.objects import Objects
-from pointsman.knowledge.parsing import ParsingLimits, parse
+from pointsman.knowledge.parsing import Parser, ParsingLimits
 from pointsman.knowledge.service import KnowledgeService
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def provide_knowledge(gateway: Gateway) -> None:
     gateway.loops.add("knowledge.clear", Clearing(gateway.db, objects).run)
 
 
-def make_indexer(worker: Worker) -> Indexer:
+def make_indexer(worker: Worker, parser: Parser) -> Indexer:
     """What handles the worker's messages about files."""
     limits = ParsingLimits.of(worker.settings)
 
     async def read(path: Path, filename: str, content_type: str | None) -> Sequence[Chunk]:
-        pieces = await parse(path, filename=filename, content_type=content_type, limits=limits)
+        pieces = await parser.parse(path, filename=filename, content_type=content_type, limits=limits)
         # Cutting is work for the processor: it must not keep others' heartbeats and streams waiting.
         return await asyncio.to_thread(chunk, pieces)
 

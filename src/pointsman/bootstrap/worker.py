@@ -35,6 +35,7 @@ from pointsman.kit.egress import Egress, Trusted
 from pointsman.kit.ids import new_id
 from pointsman.kit.notify import Listener
 from pointsman.kit.problems import Unavailable
+from pointsman.knowledge.parsing import Parser
 from pointsman.llm.guarded import GuardedModels
 from pointsman.settings import Settings
 
@@ -80,10 +81,11 @@ class Worker:
             secrets=settings.secrets,
             pool_limits=settings.workers.pool_limits,
         )
+        self._parser = Parser(settings.data_dir / "parsing")
         handlers: dict[MessageKind, Handler] = {
             "job": driver.handle,
             "supervise": make_supervisor(self).handle,
-            "index": make_indexer(self).handle,
+            "index": make_indexer(self, self._parser).handle,
         }
         self._picker = Picker(dsn, handlers, [pool], slots=slots)
         for topic in (ENGINES, TARGETS):
@@ -134,6 +136,7 @@ class Worker:
         await self._presence.leave()
         await self.loops.stop()
         await self._runners.aclose()
+        await self._parser.aclose()
         await self.models.aclose()
         await self.egress.aclose()
         await self._trusted.aclose()

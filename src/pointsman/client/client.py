@@ -13,8 +13,8 @@ from pointsman.client.errors import GatewayUnreachable, ProblemResponse
 from pointsman.client.execution import Engines, Targets
 from pointsman.client.fleet import Breakers, Workers
 from pointsman.client.jobs import Jobs
-from pointsman.client.leaving import Erasures, Leaving
 from pointsman.client.knowledge import Knowledge
+from pointsman.client.leaving import Erasures, Leaving
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.schedules import Schedules
 from pointsman.client.shapes import ChatAnswer

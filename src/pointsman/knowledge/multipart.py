@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from pointsman.knowledge.errors import UploadInvalid, UploadMalformed
 from pointsman.kit.problems import FieldError
+from pointsman.knowledge.errors import UploadInvalid, UploadMalformed
 
 _MOST_PARTS = 16
 _LONGEST_FIELD = 65_536

@@ -45,6 +45,10 @@ class Objects:
         """The store that the settings name. Raises SettingsInvalid."""
         return Objects(Place.of_store(settings))
 
+    def uri(self, key: str) -> str:
+        """The URI that the file of a key has, or would have."""
+        return self._place.uri(key)
+
     async def put(self, key: str, chunks: AsyncIterable[bytes], *, most: int) -> Stored:
         """Keep a file under a key (`a/b.pdf`: letters, digits and `._=-`), in place of what had it; whole or not at all.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pointsman.kit import failpoints
 
-KEEPING = failpoints.declare("knowledge.keep", "An upload's object is about to be written, which is noted before it is there.", ("before", "after"))
+KEEPING = failpoints.declare(
+    "knowledge.keep", "An upload's object is about to be written, which is noted before it is there.", ("before", "after")
+)
 STORING = failpoints.declare("knowledge.store", "An uploaded file's rows are written, and with them the message to a worker.")
 CLAIMING = failpoints.declare("knowledge.claim", "A worker takes up a file to index it, whose epoch rises.")
 READING = failpoints.declare("knowledge.read", "A file was read and cut into chunks, which are not written yet.", ("after",))

@@ -18,20 +18,20 @@ e.metadata::text AS metadata, e.created_at, e.updated_at, d.sha256, d.size, d.ch
 d.failure::text AS failure, d.indexed_at, d.settled >= d.wanted AS is_settled
 """
 _ENTRIES = "knowledge_entries e JOIN knowledge_details d ON d.entry_id = e.id"
-_FIND = f"SELECT {_COLUMNS} FROM {_ENTRIES} WHERE e.tenant_id = $1 AND e.file_id = $2"  # noqa: S608 - made of constants, as below
+_FIND = f"SELECT {_COLUMNS} FROM {_ENTRIES} WHERE e.tenant_id = $1 AND e.file_id = $2"
 _LIST = f"""
 SELECT {_COLUMNS} FROM {_ENTRIES}
 WHERE e.tenant_id = $1 AND ($2::varchar IS NULL OR e.collection_id = $2)
   AND CASE WHEN $3::varchar IS NULL THEN e.status <> 'deleted' ELSE e.status = $3 END
   AND ($4::timestamptz IS NULL OR (e.created_at, e.id) < ($4, $5))
 ORDER BY e.created_at DESC, e.id DESC LIMIT $6
-"""  # noqa: S608
+"""
 _FIND_ALIKE = f"""
 SELECT {_COLUMNS} FROM {_ENTRIES}
 WHERE e.tenant_id = $1 AND d.tenant_id = $1 AND d.sha256 = $2 AND e.original_filename = $3 AND e.file_type = $4
   AND e.collection_id IS NOT DISTINCT FROM $5 AND e.status <> 'deleted'
 ORDER BY e.created_at, e.id LIMIT 1
-"""  # noqa: S608
+"""
 _INSERT = """
 INSERT INTO knowledge_entries
     (tenant_id, file_id, collection_id, original_filename, file_type, content_type, metadata, gcs_path, created_at, updated_at)
@@ -83,14 +83,16 @@ SELECT $1, $2, c.* FROM unnest($3::int[], $4::int[], $5::text[], $6::text[], $7:
 """
 _DELETE = """
 WITH gone AS (
-    UPDATE knowledge_details d SET settled = wanted, epoch = epoch + 1, step = 'deleted', revision = revision + 1, chunks = 0, failure = NULL
+    UPDATE knowledge_details d SET settled = wanted, epoch = epoch + 1, step = 'deleted', revision = revision + 1,
+           chunks = 0, failure = NULL
      WHERE tenant_id = $1 AND entry_id = $2
 )
 UPDATE knowledge_entries SET status = 'deleted', knowledge_status = NULL, gcs_path = NULL, updated_at = clock_timestamp()
  WHERE tenant_id = $1 AND id = $2
 """
 SEARCH = """
-SELECT e.file_id, e.original_filename, e.collection_id, c.ordinal, c.page, c.heading, c.content, m.rank AS score, e.metadata::text AS metadata
+SELECT e.file_id, e.original_filename, e.collection_id, c.ordinal, c.page, c.heading, c.content, m.rank AS score,
+       e.metadata::text AS metadata
 FROM (
     SELECT strict, CASE WHEN strict::text LIKE '%!%' THEN strict ELSE replace(plain::text, '&', '|')::tsquery END AS loose
     FROM (SELECT websearch_to_tsquery('english', $2) AS strict, plainto_tsquery('english', $2) AS plain) q

@@ -66,11 +66,11 @@ def stored_metadata(value: Any, name: str) -> str:
         try:
             value = json_text.decode(value)
         except (ValueError, RecursionError):
-            raise invalid(name, "This is not JSON, such as {\"team\": \"sales\"}.") from None
+            raise invalid(name, 'This is not JSON, such as {"team": "sales"}.') from None
     if not isinstance(value, dict):
-        raise invalid(name, "This is a JSON object, such as {\"team\": \"sales\"}.")
+        raise invalid(name, 'This is a JSON object, such as {"team": "sales"}.')
     _require_storable(value, name, _DEEPEST)
-    text = json_text.encode(value)
+    text = json_text.encode(cast("dict[str, Any]", value))
     if len(text) > _LARGEST_METADATA:
         raise invalid(name, f"This has at most {_LARGEST_METADATA} characters.")
     return text

@@ -198,4 +198,6 @@ def _no_knowledge() -> KnowledgeNotFound:
 
 
 def _no_file() -> KnowledgeNotFound:
-    return KnowledgeNotFound("There is no such file in this knowledge.", hint="GET /v2/knowledge/-/files lists the files of the key's tenant.")
+    return KnowledgeNotFound(
+        "There is no such file in this knowledge.", hint="GET /v2/knowledge/-/files lists the files of the key's tenant."
+    )
