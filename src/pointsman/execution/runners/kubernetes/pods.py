@@ -32,12 +32,14 @@ def why_not(pod: Mapping[str, Any]) -> str | None:
     waiting: dict[str, Any] = _state(pod).get("waiting") or {}
     if waiting.get("reason") in _HOPELESS:
         return _said("its container does not start", waiting)
-    if status.get("phase") in _OVER or status.get("reason"):
-        return _said("it was ended by the cluster" if status.get("reason") else "it ended", status)
-    if pod["metadata"].get("deletionTimestamp") is not None:
-        return "somebody removed it"
+    if status.get("reason"):
+        return _said("it was ended by the cluster", status)
     if (ended := _state(pod).get("terminated")) is not None:
         return _said(f"its container ended with {ended.get('exitCode')}", ended)
+    if status.get("phase") in _OVER:
+        return _said("it ended", status)
+    if pod["metadata"].get("deletionTimestamp") is not None:
+        return "somebody removed it"
     return None
 
 
