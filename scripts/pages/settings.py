@@ -32,6 +32,10 @@ PROVIDERS = """
 `<NAME>` is `OPENAI`, `ANTHROPIC` or `GOOGLE`, or any name of your own: with `POINTSMAN_PROVIDERS__LOCAL__BASE_URL` set, `local:` models are
 those of the OpenAI-compatible server at that address.
 """
+OAUTH = """
+`<NAME>` is a provider of the catalogue (`google`, `microsoft`, `slack`, `github`, `notion`, `atlassian`), or any name of your own that users' tokens
+name as their `provider`.
+"""
 SECRETS = """
 The configs of execution targets and engines hold no secret; they name one of these. With `POINTSMAN_SECRETS__DEPLOY_KEY` set,
 `{"secret": "deploy_key"}` is its value. A value may have several lines, such as a private key.
@@ -49,7 +53,10 @@ def pages() -> dict[str, str]:
         "## Model providers",
         table(HEAD, [row for field in aliased() for row in rows(*field)]),
         PROVIDERS,
-        table(HEAD, [row for name, field in provider_fields() for row in rows(f"{PREFIX}PROVIDERS__<NAME>__{name.upper()}", field)]),
+        table(HEAD, [row for name, field in fields_of("providers") for row in rows(f"{PREFIX}PROVIDERS__<NAME>__{name.upper()}", field)]),
+        "## OAuth clients",
+        OAUTH,
+        table(HEAD, [row for name, field in fields_of("oauth") for row in rows(f"{PREFIX}OAUTH__<NAME>__{name.upper()}", field)]),
         "## Secrets of targets and engines",
         SECRETS,
         table(HEAD, [(code(f"{PREFIX}SECRETS__<NAME>"), "secret", "none", Settings.model_fields["secrets"].description or "")]),
@@ -66,7 +73,7 @@ def pages() -> dict[str, str]:
 def plain() -> Iterator[tuple[str, FieldInfo]]:
     """Fields of the top level that are neither sections nor a provider's usual names."""
     for name, field in Settings.model_fields.items():
-        if field.validation_alias is None and name not in {"providers", "secrets"} and section_of(field) is None:
+        if field.validation_alias is None and name not in {"providers", "oauth", "secrets"} and section_of(field) is None:
             yield f"{PREFIX}{name.upper()}", field
 
 
@@ -85,9 +92,9 @@ def aliased() -> Iterator[tuple[str, FieldInfo]]:
             yield str(name), field
 
 
-def provider_fields() -> Iterator[tuple[str, FieldInfo]]:
-    """Fields of one provider."""
-    section: type[BaseModel] = get_args(Settings.model_fields["providers"].annotation)[1]
+def fields_of(setting: str) -> Iterator[tuple[str, FieldInfo]]:
+    """Fields of one of those that have a name: of one provider, of one OAuth client."""
+    section: type[BaseModel] = get_args(Settings.model_fields[setting].annotation)[1]
     yield from section.model_fields.items()
 
 
