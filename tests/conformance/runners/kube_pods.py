@@ -76,8 +76,8 @@ class Pod:
 
     async def evict(self) -> None:
         """As a node does that has too little left."""
-        await self.end("Failed", {"terminated": {"exitCode": 137, "reason": "Error"}})
-        self._status |= {"reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."}
+        why = {"reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."}
+        await self.end("Failed", {"terminated": {"exitCode": 137, "reason": "Error"}}, why)
 
     async def crash(self) -> None:
         """End with 137 and without the reason that would prove anything."""
@@ -88,12 +88,13 @@ class Pod:
         self.is_lost = True
         self._status |= {"phase": "Unknown", "reason": "NodeLost", "message": f"Node {NODE} which was running pod is unresponsive"}
 
-    async def end(self, phase: str, state: dict[str, Any]) -> None:
+    async def end(self, phase: str, state: dict[str, Any], why: dict[str, str] | None = None) -> None:
         """Kill all that runs in it; repeatable, and the first end is the one that is told."""
         async with self._ending:
             if self._process is None:
                 return
             self._tell(phase, state)
+            self._status |= why or {}
             with suppress(ProcessLookupError):
                 os.kill(self._first or 0, 9) if self._first else self._process.kill()
             self._first = None
