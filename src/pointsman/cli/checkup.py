@@ -26,6 +26,7 @@ from pointsman.migrations import HEAD
 from pointsman.migrations.state import read_state
 from pointsman.settings import Settings, SettingsInvalid, variable_names
 from pointsman.usage.service import UsageService
+from pointsman.webhooks.notifying import load
 
 _ROOM_WANTED = 500  # MB
 _IDS_WORRYING = 0.5
@@ -40,7 +41,7 @@ def examine(**options: Any) -> list[dict[str, str]]:
     except SettingsInvalid as problem:
         return [_told(Finding(Level.FAIL, f"{_SETTINGS}: {problem.detail}", "Correct or unset the variable."))]
     findings = [Finding(Level.OK, "The settings can be read."), *_failpoints(settings)]
-    for look in (_data_dir, _database, _providers, _address):
+    for look in (_data_dir, _database, _providers, _channels, _address):
         findings += _guarded(look, settings)
     return [_told(finding) for finding in findings]
 
@@ -192,6 +193,11 @@ def _providers(settings: Settings) -> list[Finding]:
         return [*findings, Finding(Level.OK, f"Model providers with a key or an address: {', '.join(sorted(ready))}.")]
     variables = ", ".join(variable for _, variable in keys.values())
     return [*findings, Finding(Level.WARN, "No model provider is configured: only scripted: models work.", f"Set one of {variables}.")]
+
+
+def _channels(settings: Settings) -> list[Finding]:
+    senders = load([url.get_secret_value() for url in settings.notify.urls])
+    return [Finding(Level.OK, f"Approvals are told over channels of yours: {len(senders)}.")] if senders else []
 
 
 def _address(settings: Settings) -> list[Finding]:

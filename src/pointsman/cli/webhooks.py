@@ -101,7 +101,7 @@ def replay_webhook(
     say(f"{replayed} deliveries are sent again")
 
 
-@app.command("rotate-secret")
+@app.command("rotate")
 def rotate_secret(webhook_id: WebhookId, *, as_json: Json = False) -> None:
     """Make a new secret, shown this once; the one before signs as well for 24 hours."""
     with connected() as client:
