@@ -228,6 +228,18 @@ class RunnerSettings(_Section):
     lease: Duration = Field(default=timedelta(seconds=30), description="Silence of its caller after which an idle sandbox is closed.")
 
 
+class SkillSettings(_Section):
+    """Where and within which bounds scripts of skills run."""
+
+    target: str = Field(default="local", description="Id of the target; on one that keeps nothing apart no script is run.")
+    script_timeout: Duration = Field(default=timedelta(seconds=30), description="Longest script.")
+    script_memory_mb: int = Field(default=256, ge=16, le=65_536, description="Most memory of a script in MB (2^20 bytes).")
+    script_output_bytes: int = Field(
+        default=32_768, ge=256, le=4_194_304, description="Most that a model is given of what a script prints, for each stream."
+    )
+    concurrent_scripts: int = Field(default=4, ge=1, le=256, description="Scripts that one process runs at the same time.")
+
+
 class RetentionSettings(_Section):
     """How long ended work is kept, 1 day at least (`30d`, `P30D` or seconds); 0 keeps it for ever."""
 
@@ -349,6 +361,7 @@ class Settings(BaseSettings):
     budgets: BudgetSettings = BudgetSettings()
     workers: WorkerSettings = WorkerSettings()
     runner: RunnerSettings = RunnerSettings()
+    skills: SkillSettings = SkillSettings()
     retention: RetentionSettings = RetentionSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()

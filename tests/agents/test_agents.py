@@ -140,7 +140,6 @@ async def test_a_number_that_json_cannot_hold_is_refused(api: httpx.AsyncClient)
 @pytest.mark.parametrize(
     ("field", "pointer"),
     [
-        ({"skills": []}, "/config/skills"),
         ({"worker_config": {"hooks": [{"event": "start", "hook_type": "http", "command_or_url": "x"}]}}, "/config/worker_config/hooks"),
         ({"worker_config": {"mcp_servers": [{"name": "m", "type": "http", "url": "x"}]}}, "/config/worker_config/mcp_servers"),
         ({"tools": [{"type": "mcp", "name": "x"}]}, "/config/tools/0/type"),

@@ -15,7 +15,7 @@ from tests.e2e.gateways import FAKE_KEYS, KEYRING, GatewayProcess, admin_key, se
 from tests.fakes.upstream import Upstream, start_upstream
 
 from pointsman.kit.db import Record, connect
-from pointsman.settings import EgressSettings, KeyRingSettings, ProviderSettings
+from pointsman.settings import EgressSettings, KeyRingSettings, ProviderSettings, SkillSettings
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ def _settings(folder: Path, upstream: Upstream) -> dict[str, Any]:
     return {
         "data_dir": folder / "data",
         "port": 0,
+        "skills": SkillSettings(script_timeout=timedelta(seconds=4)),
         "keyring": KeyRingSettings.model_validate({"keys": [KEYRING]}),
         "egress": EgressSettings(allow=("127.0.0.2",)),
         "openai_base_url": upstream.openai_url,

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from tests.cli.cli_scene import Scene
+from tests.skills.collection import UNIT_CONVERTER
+from tests.skills.zips import unzipped
 
 SCRIPT = [{"text": "One."}, {"tool_calls": [{"name": "current_time"}]}, {"text": "It is late."}]
 
@@ -43,6 +45,28 @@ def test_a_prompt_is_edited_compared_labelled_rolled_back_and_deleted(scene: Sce
     assert "error: " in cli.run("prompts", "show", "p1", expect=4).stderr
     assert "p1" not in cli.run("prompts", "list").stdout
     assert "p1" in cli.run("prompts", "list", "--all").stdout
+
+
+def test_a_skill_is_validated_imported_changed_exported_and_deleted(scene: Scene, tmp_path: Path) -> None:
+    cli, folder = scene.cli, tmp_path / "unit-converter"
+    for path, content in UNIT_CONVERTER.files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+        (folder / path).chmod(UNIT_CONVERTER.mode(path))
+    assert "is a valid skill of 2 files" in cli.run("skills", "validate", str(folder)).stderr
+    assert "imported skill unit-converter, version 1" in cli.run("skills", "import", str(folder)).stderr
+    assert "version 2" in cli.run("skills", "edit", "unit-converter", "--category", "maths").stderr
+    assert "unit-converter" in cli.run("skills", "list", "--category", "maths").stdout
+    assert "scripts/convert.py" in cli.run("skills", "show", "unit-converter").stdout
+    cli.run("skills", "export", "unit-converter", "--version", "1", "--out", str(tmp_path / "old.zip"))
+    back = unzipped((tmp_path / "old.zip").read_bytes(), tmp_path / "back")
+    assert {path: (back / path).read_bytes() for path in UNIT_CONVERTER.files} == UNIT_CONVERTER.files
+    assert "version 3" in cli.run("skills", "import", str(tmp_path / "old.zip"), "--replace").stderr
+    cli.run("skills", "create", "tone", "--instructions", "Be brief.", "--allow", "current_time")
+    assert json.loads(cli.run("skills", "show", "tone", "--json").stdout)["allowed_tools"] == ["current_time"]
+    cli.run("skills", "delete", "tone")
+    (folder / "SKILL.md").write_text("# No frontmatter\n")
+    assert "frontmatter" in cli.run("skills", "validate", str(folder), expect=2).stderr
 
 
 def test_an_agent_is_listed_shown_changed_and_deleted(scene: Scene, agent: str) -> None:

@@ -41,6 +41,11 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "POINTSMAN_LIMITS__TENANT_SHARE": ("0.25", 0.25),
     "POINTSMAN_FAILPOINTS": ('["runs.end.after:kill"]', ("runs.end.after:kill",)),
     "POINTSMAN_RUNNER__TARGETS": ('["local"]', ("local",)),
+    "POINTSMAN_SKILLS__TARGET": ("elsewhere", "elsewhere"),
+    "POINTSMAN_SKILLS__SCRIPT_TIMEOUT": ("5", timedelta(seconds=5)),
+    "POINTSMAN_SKILLS__SCRIPT_MEMORY_MB": ("64", 64),
+    "POINTSMAN_SKILLS__SCRIPT_OUTPUT_BYTES": ("1024", 1024),
+    "POINTSMAN_SKILLS__CONCURRENT_SCRIPTS": ("2", 2),
     "POINTSMAN_KNOWLEDGE__STORE": ("s3://files/pointsman", "s3://files/pointsman"),
     "POINTSMAN_KNOWLEDGE__STORE_OPTIONS": (f'{{"access_key_id": "{SECRET}"}}', {"access_key_id": SecretStr(SECRET)}),
     "POINTSMAN_KNOWLEDGE__SOURCES": (

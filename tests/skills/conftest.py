@@ -1,14 +1,19 @@
+"""Skills by themselves over HTTP, and agents with skills on a gateway with a sandbox of its own."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
+from tests.chat.conftest import caller, scene
 from tests.prompts.catalogue_app import client_of
 
 from pointsman.kit.db import Database
 from pointsman.skills.routes import router
 from pointsman.skills.service import SkillService
+
+__all__ = ["caller", "scene"]
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from pointsman.web.wire import Body
 
 SCRIPTED = "scripted:"
 ECHO = "scripted:echo"
-_LATER = {"skills": "Skills of agents come"}
 _LATER_WORKER = {"mcp_servers": "MCP servers come", "hooks": "Hooks come"}
 
 Flag = Annotated[bool, Field(strict=True)]
@@ -135,10 +134,10 @@ def refuse_later_config(raw: Any) -> None:
 
 
 def _later(config: dict[str, Any]) -> tuple[FieldError, ...]:
-    found = [(f"/config/{name}", what) for name, what in _LATER.items() if name in config]
     worker: Any = config.get("worker_config")
-    if isinstance(worker, dict):
-        found += [(f"/config/worker_config/{name}", what) for name, what in _LATER_WORKER.items() if worker.get(name)]  # pyright: ignore[reportUnknownMemberType]
+    if not isinstance(worker, dict):
+        return ()
+    found = [(f"/config/worker_config/{name}", what) for name, what in _LATER_WORKER.items() if worker.get(name)]  # pyright: ignore[reportUnknownMemberType]
     return tuple(FieldError(pointer, f"{what} with a later release.") for pointer, what in found)
 
 

@@ -25,7 +25,7 @@ from pointsman.bootstrap.knowledge import provide_knowledge
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.schedules import provide_schedules
-from pointsman.bootstrap.skills import provide_skills
+from pointsman.bootstrap.skills import make_scripts, provide_skills
 from pointsman.bootstrap.supervision import provide_supervision
 from pointsman.bootstrap.webhooks import Webhooks
 from pointsman.budgets.metering import Budgets
@@ -56,6 +56,7 @@ from pointsman.runs.replicas import Heartbeat, Rescue
 from pointsman.runs.service import RunService
 from pointsman.sessions.service import MemoryService, SessionService
 from pointsman.settings import Settings
+from pointsman.skills.shelf import SkillShelf
 from pointsman.teams.service import TeamService
 from pointsman.usage import cost
 from pointsman.usage.service import UsageService
@@ -92,12 +93,14 @@ class Gateway:
         self._sweeper = Sweeper(db, {**batches(settings.retention), "erasures": erase_batch}, deleted=self.metrics.rows_expired)
         catalogue = Catalogue(db, self.listener)
         replay = Replay(db, live)
+        self.scripts = make_scripts(db, settings)
         self._chat = ChatService(
             db=db,
             catalogue=catalogue,
             models=self.models,
             budgets=self.budgets,
             egress=self.egress,
+            shelf=SkillShelf(db, self.scripts),
             live=live,
             journal=self._journal,
             replay=replay,
@@ -197,6 +200,7 @@ class Gateway:
             log.warning("close.not_everything_stored")
         await self.loops.stop()
         await self.runner.aclose()
+        await self.scripts.aclose()
         await asyncio.to_thread(self._heartbeat.stop)
         await self.models.aclose()
         await self._webhooks.aclose()

@@ -27,6 +27,9 @@ from pointsman.llm.options import ModelSettings
 from pointsman.llm.port import AssistantMessage, File, Message, Reasoning, Text, UserMessage
 from pointsman.prompts.template import render
 from pointsman.sessions import memory, queries
+from pointsman.skills.briefing import briefing
+from pointsman.skills.rows import PinnedSkill
+from pointsman.skills.tools import RUN
 from pointsman.teams.resolve import ResolvedTeam
 from pointsman.tools.builtin import KNOWLEDGE_SEARCH, MEMORY
 from pointsman.turns.plan import TurnPlan
@@ -139,7 +142,7 @@ def plan_turn(prepared: Prepared, past: Past, *, reasons: bool, max_steps: int) 
     thinks = config.enable_reasoning and not reasons
     return TurnPlan(
         models=prepared.models,
-        system=_system(prepared.prompt, past.memories),
+        system=_system(prepared.prompt, prepared.agent.skills, past.memories),
         history=past.history,
         settings=prepared.settings,
         output_schema=config.output_schema,
@@ -149,7 +152,7 @@ def plan_turn(prepared: Prepared, past: Past, *, reasons: bool, max_steps: int) 
         script=config.script,
         played=past.answers,
         max_steps=max_steps,
-        untimed=frozenset(delegate.tool for delegate in prepared.team.delegates) if prepared.team else frozenset(),
+        untimed=_untimed(prepared),
         stream=prepared.stream,
     )
 
@@ -275,7 +278,15 @@ def _spoken(message: Message) -> Message | None:
     return None
 
 
-def _system(prompt: str, memories: Sequence[memory.Remembered]) -> str:
+def _untimed(prepared: Prepared) -> frozenset[str]:
+    """Members of a team take what they need; a script of a skill has a time of its own, which begins when there is room for it."""
+    delegates = prepared.team.delegates if prepared.team else ()
+    return frozenset((*(delegate.tool for delegate in delegates), *((RUN,) if prepared.agent.skills else ())))
+
+
+def _system(prompt: str, skills: Sequence[PinnedSkill], memories: Sequence[memory.Remembered]) -> str:
+    if skills:
+        prompt = f"{prompt}\n\n{briefing(skills)}"
     if not memories:
         return prompt
     lines = "\n".join(f"- [{item.id}] {item.content}" for item in memories)

@@ -30,6 +30,7 @@ from pointsman.runs.live import BLOCK, LiveRun, LiveRuns
 from pointsman.runs.pace import Pace
 from pointsman.runs.replay import Replay
 from pointsman.settings import LimitSettings, RunSettings
+from pointsman.skills.tools import Shelf
 from pointsman.teams.crew import Crew
 from pointsman.teams.resolve import resolve
 from pointsman.turns.plan import TurnState
@@ -46,6 +47,7 @@ class ChatService:
         models: Models,
         budgets: Budgets,
         egress: Egress,
+        shelf: Shelf,
         live: LiveRuns,
         journal: Journal,
         replay: Replay,
@@ -66,7 +68,7 @@ class ChatService:
         self._metrics = metrics
         self._openings = Openings(db, journal, replica)
         self._members = Members(db=db, models=models, budgets=budgets, egress=egress, openings=self._openings, replay=replay)
-        self._turns = Turns(db, models, budgets, self._members, self._begin, settings, approval_ttl)
+        self._turns = Turns(db, models, budgets, shelf, self._members, self._begin, settings, approval_ttl)
         self._drives = Drives(
             db=db,
             live=live,

@@ -25,6 +25,8 @@ from pointsman.llm.models import Models
 from pointsman.runs.errors import RunInterrupted
 from pointsman.sessions import memory
 from pointsman.settings import RunSettings
+from pointsman.skills.active import Restricted, active_skills
+from pointsman.skills.tools import Shelf, SkillTools
 from pointsman.tools.builtin import Builtins
 from pointsman.tools.permitted import Asked, Asker, Permitted
 from pointsman.turns.loop import TurnPaused, run_turn
@@ -46,12 +48,21 @@ class Turns:
     """Takes the turns of the runs that this process drives."""
 
     def __init__(
-        self, db: Database, models: Models, budgets: Budgets, members: Members, begin: Begin, settings: RunSettings, approval_ttl: timedelta
+        self,
+        db: Database,
+        models: Models,
+        budgets: Budgets,
+        shelf: Shelf,
+        members: Members,
+        begin: Begin,
+        settings: RunSettings,
+        approval_ttl: timedelta,
     ) -> None:
         """Make one; `begin` drives the run of a member that was opened here."""
         self._db = db
         self._models = models
         self._budgets = budgets
+        self._shelf = shelf
         self._members = members
         self._begin = begin
         self._settings = settings
@@ -115,8 +126,11 @@ class Turns:
         tools: Toolbox = Builtins(names, timezone=timezone, book=book, library=library)
         if prepared.team is not None:
             tools = Delegations(tools, self._members, self._begin, drive, prepared, prepared.team, before.telling)
+        if agent.skills:
+            tools = SkillTools(tools, agent.skills, self._shelf)
         rules = planning.rules_of(agent)
-        if rules.are_empty:
-            return tools
-        asker = Asker(facts.tenant_id, facts.user_id, facts.key_id, facts.id, facts.agent_id)
-        return Permitted(tools, rules, asker, lambda: drive.state.model_calls, before.asked_for)
+        if not rules.are_empty:
+            asker = Asker(facts.tenant_id, facts.user_id, facts.key_id, facts.id, facts.agent_id)
+            tools = Permitted(tools, rules, asker, lambda: drive.state.model_calls, before.asked_for)
+        # Outermost: nobody is asked about a call that an active skill refuses.
+        return Restricted(tools, lambda: active_skills(drive.state.messages, agent.skills)) if agent.skills else tools

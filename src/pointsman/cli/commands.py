@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Describe": {
         "prompts": "Prompt templates with versions and labels.",
+        "skills": "Instructions with files: import, edit, export.",
         "agents": "Agents: a prompt, a model and its settings.",
         "teams": "Teams: who leads, and who is in them.",
         "knowledge": "Files that agents and people search.",

@@ -18,6 +18,7 @@ from pointsman.client.leaving import Erasures, Leaving
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.schedules import Schedules
 from pointsman.client.shapes import ChatAnswer
+from pointsman.client.skills import Skills
 from pointsman.client.streaming import PATIENCE, Event, Follower
 from pointsman.client.tokens import Tokens
 from pointsman.client.transport import Transport
@@ -33,6 +34,7 @@ class PointsmanClient:
         """Connect with the first request; `timeout` is how long a plain request may take."""
         self._transport = Transport(base_url, api_key, timeout=timeout.total_seconds())
         self.prompts = Prompts(self._transport)
+        self.skills = Skills(self._transport)
         self.agents = Agents(self._transport)
         self.teams = Teams(self._transport)
         self.models = ModelCatalogue(self._transport)

@@ -5,6 +5,68 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 
+class SkillItem(TypedDict):
+    """A skill in a list, without its texts."""
+
+    id: str
+    name: str
+    description: str | None
+    category: str | None
+    allowed_tools: list[str]
+    tags: list[str]
+    version: int
+    created_at: str
+    updated_at: str
+    is_active: bool
+
+
+class SkillFile(TypedDict):
+    """A file of a skill: `path` below its folder, `size` in bytes."""
+
+    path: str
+    size: int
+    sha256: str
+    executable: bool
+
+
+class Skill(SkillItem):
+    """A skill at its newest version; `references` and `scripts` are `{name, content}`."""
+
+    instructions: str
+    references: list[dict[str, str]]
+    scripts: list[dict[str, str]]
+    license: str | None
+    compatibility: str | None
+    metadata: dict[str, str]
+    files: list[SkillFile]
+
+
+class SkillVersionItem(TypedDict):
+    """A version of a skill in a list, without its texts."""
+
+    skill_id: str
+    version: int
+    name: str
+    description: str | None
+    created_at: str
+    created_by: str | None
+
+
+class SkillVersion(SkillVersionItem):
+    """A skill as it was at one version."""
+
+    instructions: str
+    category: str | None
+    allowed_tools: list[str]
+    tags: list[str]
+    references: list[dict[str, str]]
+    scripts: list[dict[str, str]]
+    license: str | None
+    compatibility: str | None
+    metadata: dict[str, str]
+    files: list[SkillFile]
+
+
 class Prompt(TypedDict):
     """A prompt at its newest version."""
 

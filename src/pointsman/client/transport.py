@@ -50,8 +50,12 @@ class Transport:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         patient: bool = False,
+        upload: tuple[str, bytes] | None = None,
     ) -> httpx.Response:
-        """The same, with the whole answer. Raises ProblemResponse, GatewayUnreachable."""
+        """The same, with the whole answer; `upload` is a file name and its content, sent as the part `file`.
+
+        Raises ProblemResponse, GatewayUnreachable.
+        """
         with self.explained():
             response = self._http.request(
                 method,
@@ -59,7 +63,7 @@ class Transport:
                 params=_query(query),
                 headers=dict(headers or {}),
                 timeout=self._limits(None if patient else self._timeout),
-                **_content(body),
+                **_content(body, upload),
             )
         raise_problem(response)
         return response
@@ -172,5 +176,7 @@ def _query(query: Query | None) -> tuple[tuple[str, str], ...]:
     return tuple((name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in pairs)
 
 
-def _content(body: object) -> dict[str, Any]:
+def _content(body: object, upload: tuple[str, bytes] | None = None) -> dict[str, Any]:
+    if upload is not None:
+        return {"files": {"file": upload}}
     return {} if body is None else {"json": body}

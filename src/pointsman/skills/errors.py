@@ -72,6 +72,18 @@ class SkillTooLarge(Problem):
     title = "The skill is too large"
 
 
+class SkillScriptRefused(Problem):
+    """A file of a skill cannot be had, or a script of it is not run; the detail says why.
+
+    A run works with the version of a skill that it began with, and a script is run only while that is the newest one still: so that what a
+    skill's editor took back is not run any more. Models read this; what they can do stands in it.
+    """
+
+    kind = Kind.INVALID
+    code = "skill-script-refused"
+    title = "The skill's script is not run"
+
+
 class SkillUnknown(Problem):
     """The agent's `config.skills` names a skill that does not exist or was deleted.
 
