@@ -60,6 +60,7 @@ async def test_an_agent_is_read_back_with_its_defaults(api: httpx.AsyncClient) -
         "reasoning_min_steps": 1,
         "reasoning_max_steps": 10,
         "tools": [],
+        "skills": [],
     }
     assert (agent["prompt_version"], agent["prompt_label"], agent["is_active"]) == (None, None, True)
     assert (await api.get("/v2/agents/helper")).json() == agent
@@ -79,6 +80,7 @@ async def test_a_full_config_is_read_back_as_it_was_written(api: httpx.AsyncClie
         "reasoning_min_steps": 2,
         "reasoning_max_steps": 4,
         "tools": [{"type": "builtin", "name": "memory"}, {"type": "builtin", "name": "current_time", "timezone": "Asia/Tokyo"}],
+        "skills": [],
         "output_schema": {"type": "object", "properties": {"a": {"type": ["string", "null"], "default": None}}, "required": ["a"]},
         "script": {"turns": [{"output": {"a": None}, "usage": {"prompt_tokens": 3}}, {"error": {"status": 503}}]},
     }

@@ -52,7 +52,7 @@ async def eventually(catalogue: Catalogue, template: str) -> None:
 
 def test_every_field_of_the_config_reaches_a_run_with_the_same_default() -> None:
     config = AgentConfig.model_validate(CONFIG)
-    assert set(RunConfig.__struct_fields__) | {"tools"} == set(AgentConfig.model_fields)
+    assert set(RunConfig.__struct_fields__) | {"tools", "skills"} == set(AgentConfig.model_fields)
     assert msgspec.convert(config.stored(), RunConfig) == RunConfig("scripted:echo")
     assert {
         name: getattr(config, name) for name in ("enable_memory", "num_history_runs", "reasoning_min_steps", "reasoning_max_steps")
