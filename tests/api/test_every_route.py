@@ -68,6 +68,7 @@ BODIES: dict[str, Any] = {
     "POST /v2/runner/sandboxes": {"target": "local", "handle": "pm-new-1", "memory_mb": 64, "cpus": 1},
     "POST /v2/runner/sandboxes/{}/exec": {"id": "one", "argv": ["true"]},
 }
+UPLOADS = {"POST /v2/skills/import": {"file": ("SKILL.md", b"---\nname: uploaded\ndescription: A skill.\n---\nBe brief.\n")}}
 QUERIES = {
     "GET /v2/runner/probe": "?target=local",
     "GET /v2/runner/sandboxes": "?target=local",
@@ -149,8 +150,9 @@ class Scene:
 
     async def call(self, endpoint: Endpoint, key: str | None, *, missing: bool = False) -> httpx.Response:
         body = BODIES.get(name_of(endpoint)) if endpoint.takes_json else None
+        files = UPLOADS.get(name_of(endpoint))
         async with client_of(self.app, key) as client:
-            return await client.request(endpoint.method, self.path(endpoint, missing=missing), json=body)
+            return await client.request(endpoint.method, self.path(endpoint, missing=missing), json=body, files=files)
 
 
 def name_of(endpoint: Endpoint) -> str:
