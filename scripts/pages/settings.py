@@ -33,8 +33,8 @@ PROVIDERS = """
 those of the OpenAI-compatible server at that address.
 """
 OAUTH = """
-`<NAME>` is a provider of the catalogue (`google`, `microsoft`, `slack`, `github`, `notion`, `atlassian`), or any name of your own that users' tokens
-name as their `provider`.
+`<NAME>` is a provider of the catalogue (`google`, `microsoft`, `slack`, `github`, `notion`, `atlassian`), or any name of
+your own that users' tokens name as their `provider`.
 """
 SECRETS = """
 The configs of execution targets and engines hold no secret; they name one of these. With `POINTSMAN_SECRETS__DEPLOY_KEY` set,

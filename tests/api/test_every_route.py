@@ -142,7 +142,11 @@ class Scene:
         noun = endpoint.template.split("/")[2]
         first = {"runs": "run_0000000000000000000000", "keys": "2000000000"}.get(noun, "none-such") if missing else self.ids.get(noun, "")
         second = {
-            **{"versions": "1", "labels": "production", "members": "support", "commands": "one", "tokens": "github"},
+            "versions": "1",
+            "labels": "production",
+            "members": "support",
+            "commands": "one",
+            "tokens": "github",
             "files": self.ids["file"],
         }
         values = iter([first, *(second[segment] for segment in endpoint.template.split("/")[4:6] if segment in second)])
