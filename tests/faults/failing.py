@@ -20,6 +20,7 @@ from pointsman.kit.db import connect
 PATIENCE = 90.0  # seconds in which work must have brought a gateway to its failpoint
 TRIES = 3  # gateways that one death may take: which of the living takes a run over is not in our hand
 RETURN = 60.0  # seconds in which a client must have had its answer elsewhere
+_OTHERS = ("jobs.", "supervision.", "knowledge.", "webhooks.")  # passed by no chat
 _RESCUES = ("runs.take_over", "runs.cut_off")  # passed by a replica that takes over what others left
 _SELDOM = ("runs.cut_off", "runs.reserve")
 
@@ -50,9 +51,9 @@ class Deaths:
 
 
 def names() -> list[str]:
-    """Every failpoint of chats; with the edge, every module is loaded that declares one. Those of jobs and supervised runs have others."""
+    """Every failpoint of chats; with the edge, every module is loaded that declares one. Others have those of what is no chat."""
     assert edge
-    return sorted(name for name in failpoints.declared() if not name.startswith(("jobs.", "supervision.", "knowledge.")))
+    return sorted(name for name in failpoints.declared() if not name.startswith(_OTHERS))
 
 
 async def die_at(stage: Stage, cast: Cast, name: str, number: int, deaths: Deaths) -> None:
