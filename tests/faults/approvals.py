@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from tests.faults.clients import BROKEN
 from tests.faults.fleet import Fleet
 from tests.faults.options import read_options
 from tests.faults.program import run
@@ -58,7 +59,7 @@ class Play:
         path = f"{replica.url}/v2/approvals/{approval}/{verb}"
         try:
             return await self.stage.http.post(path, json={"note": f"because of {approval}"}, headers=headers)
-        except httpx.TransportError:
+        except BROKEN:
             return None
 
     async def judge(self, run_id: str, approval: str, fact: str) -> None:

@@ -21,7 +21,7 @@ from tests.e2e.gateways import FAKE_KEYS, KEYRING, GatewayProcess, admin_key, st
 from tests.fakes.upstream import Upstream, start_upstream
 from tests.faults import collecting
 from tests.faults.answers import Answers
-from tests.faults.clients import Client
+from tests.faults.clients import BROKEN, Client
 from tests.faults.evidence import RECORD
 from tests.faults.options import Options
 from tests.faults.record import Begun, Key, Record
@@ -172,7 +172,7 @@ class Stage:
             try:
                 response = await self.http.request(method, self.any_replica().url + path, json=body, headers=headers)
                 break
-            except httpx.TransportError:
+            except BROKEN:
                 if method != "GET":
                     raise
                 await asyncio.sleep(0.1)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.faults.clients import BROKEN
 from tests.faults.stage import Replica, Stage
 
 from pointsman.execution.rows import ExecutionTarget
@@ -89,7 +90,7 @@ class Work:
         replica = to or self.stage.any_replica()
         try:
             return await self.stage.http.request(method, replica.url + path, json=body, headers={**key, **(headers or {})})
-        except httpx.TransportError as error:
+        except BROKEN as error:
             self.refused[type(error).__name__] += 1
             return None
 
