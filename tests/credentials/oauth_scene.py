@@ -70,10 +70,11 @@ def service_of(db: Database, ring: KeyRing, api: ProviderApi, providers: Provide
 
 async def run_replica(dsn: str, keys: str, provider: FakeProvider, *, calls: int, dies: bool = False) -> list[str]:
     """A replica in a process of its own that needs the token of ann's `k` so many times at once; what each call came to."""
-    program = Path(__file__).with_name("oauth_replica.py")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(program),
+        "-m",
+        "tests.credentials.oauth_replica",
+        cwd=Path(__file__).parents[2],
         env={**os.environ, "DSN": dsn, "RING": keys, "PROVIDER": provider.url, "CALLS": str(calls), "DIES": str(int(dies))},
         stdout=subprocess.PIPE,
     )

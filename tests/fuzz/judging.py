@@ -105,6 +105,15 @@ _RULES_BEYOND_SCHEMA: dict[str, str] = {
     "egress-refused": "an attachment's address is one of the public network",
     "budget-exhausted": "a budget that another request made",
     "budget-unpriced": "a budget in dollars needs a model with a price",
+    "skill-unknown": "an agent has skills that exist",
+    "skill-invalid": "a skill's parts fit together, as the open format wants them",
+    "skill-archive-refused": "an import is a folder of files with a SKILL.md",
+    "upload-invalid": "an upload is a form with a file",
+    "upload-malformed": "an upload is a form with a file",
+    "embedder-missing": "vectors need an embedder",
+    "not-supported-yet": "what a later release does",
+    "token-data-invalid": "what a token holds depends on its type",
+    "oauth-provider-refused": "no provider knows a token that was made up",
     "idempotency-key-reused": "the same key came with another body before",
 }
 _PLACES: tuple[tuple[str, str], ...] = (

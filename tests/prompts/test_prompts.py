@@ -88,7 +88,6 @@ async def test_a_mistyped_tool_gets_a_suggestion(api: httpx.AsyncClient) -> None
         ({"type": "mcp", "name": "files", "server": "x"}, "/tools/0/type"),
         ({"type": "openapi", "name": "petstore"}, "/tools/0/type"),
         ({"type": "builtin", "name": "http_fetch"}, "/tools/0/name"),
-        ({"type": "builtin", "name": "knowledge_search"}, "/tools/0/name"),
     ],
 )
 async def test_tools_of_a_later_release_are_refused(api: httpx.AsyncClient, tool: dict[str, Any], place: str) -> None:

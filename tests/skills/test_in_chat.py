@@ -181,8 +181,8 @@ async def test_a_call_that_an_active_skill_does_not_allow_is_refused_with_an_eve
         [name],
         [call("current_time")],
         [call("load_skill", name=name)],
-        [call("current_time"), call("run_skill_script", "c2", skill=name, script="go.py"), call("think", "c3", thought="Hm.")],
-        tools=[{"type": "builtin", "name": "current_time"}, {"type": "builtin", "name": "think"}],
+        [call("current_time"), call("run_skill_script", "c2", skill=name, script="go.py")],
+        tools=[{"type": "builtin", "name": "current_time"}],
     )
     before, loaded, refused, script_ran = said
     assert not before["is_error"]

@@ -72,7 +72,7 @@ def unpack_zip(data: bytes) -> list[File]:
             return folder_of(_members(archive))
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, struct.error, UnicodeError, OverflowError) as error:
         raise SkillArchiveRefused(f"The zip cannot be read: {error}.", hint="Zip the folder again.") from None
-    except (NotImplementedError, RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         raise SkillArchiveRefused(f"The zip cannot be read: {error}.", hint="Use a plain zip, deflated or stored.") from None
 
 
