@@ -122,6 +122,7 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r"GET /v2/usage /query/group_by", "names differ from each other"),
     (r".*/tools/\d+/timezone", "a time zone exists, and belongs to current_time"),
     (r".*/tools", "a tool is listed once"),
+    (r".* /path/collection_id", "a collection is an id"),
     (r".* /expires_at", "what expires, expires later"),
     (r"POST \S+/chat /(attachments|model|variables).*", "a file is data or an address, the model exists, variables are the prompt's"),
     (r"(POST|PATCH) /v2/budgets\S* (/amount)?", "an amount has nine decimals, of tokens none; a key is named by its number, a tenant once"),
