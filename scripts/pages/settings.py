@@ -125,6 +125,8 @@ def words_for(kind: Any) -> str:
     """A Python type in a reader's words."""
     if get_origin(kind) is Literal:
         return " or ".join(code(value) for value in get_args(kind))
+    if get_origin(kind) is dict:
+        return "JSON object"
     if get_origin(kind) is tuple:
         return f"list of {words_for(get_args(kind)[0])}s"
     inner = [argument for argument in get_args(kind) if argument is not type(None)]
@@ -153,6 +155,8 @@ def bound_of(limit: Any) -> str:
 
 def default_of(field: FieldInfo) -> str:
     """The default, never a path of the machine that makes this page."""
+    if get_origin(field.default_factory) is dict:
+        return "none"
     if field.default_factory is not None:
         return docstring(field.default_factory).rstrip(".")
     default = field.default

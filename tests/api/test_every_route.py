@@ -59,8 +59,8 @@ BODIES: dict[str, Any] = {
     "PATCH /v2/webhooks/{}": {"name": "Renamed"},
     "POST /v2/webhooks/{}/replay": {"since": "2026-01-31T12:00:00Z"},
     "POST /v2/knowledge/{}/search": {"query": "tea"},
-    "POST /v2/knowledge/{}/files": {"uri": "https://example.com/tea.txt"},
-    "POST /v2/knowledge/{}/{}/files": {"uri": "https://example.com/tea.txt"},
+    "POST /v2/knowledge/{}/files": {"uri": "file:///tea.txt"},
+    "POST /v2/knowledge/{}/{}/files": {"uri": "file:///tea.txt"},
     "POST /v2/engines": {"id": "new", "name": "New", "type": "direct_ops"},
     "PATCH /v2/engines/{}": {"name": "Renamed"},
     "POST /v2/targets": {"id": "new", "name": "New", "type": "local"},
@@ -297,8 +297,8 @@ async def test_the_right_key_is_let_in_by_each_of_its_scopes(scene: Scene, endpo
         # A run that has ended can be neither cancelled nor resumed, and the second scope's turn may find the first one's work done.
         # Nor does this gateway serve sandboxes to others: its operator has named no target.
         unserved = answer.status_code == 404 and answer.json()["code"] in {"runner-not-served", "sandbox-not-found"}
-        # Nor are files fetched from addresses yet.
-        unserved = unserved or (answer.status_code == 422 and answer.json()["code"] == "not-supported-yet")
+        # Nor are files taken from folders of its host.
+        unserved = unserved or (answer.status_code == 422 and answer.json()["code"] == "source-refused")
         assert unserved or answer.status_code in {200, 201, 202, 204, 409}, (scope, answer.text)
         if answer.headers.get("content-type") == "application/json":
             json.loads(answer.content)

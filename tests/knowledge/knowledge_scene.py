@@ -12,6 +12,7 @@ from typing import Any
 
 from pointsman.jobs.queue.port import Message
 from pointsman.kit.db import Connection, Database
+from pointsman.kit.egress import Egress
 from pointsman.kit.principal import Principal
 from pointsman.knowledge.chunking import Chunk
 from pointsman.knowledge.clearing import Clearing
@@ -21,6 +22,7 @@ from pointsman.knowledge.parsing.errors import Unreadable
 from pointsman.knowledge.rows import Given
 from pointsman.knowledge.schemas import FileRead, Found, SearchBody
 from pointsman.knowledge.service import KnowledgeService
+from pointsman.knowledge.sources import Sources
 from pointsman.settings import Settings
 
 OPERATOR = Principal(key_id=1, key_name="k", owner_id=None, scopes=frozenset({"admin"}), tenant=None)
@@ -48,15 +50,16 @@ class Scene:
     owner: Connection
     objects: Objects
     folder: Path
+    sources: Sources
     read: Any = field(default=read_lines)
 
     @staticmethod
     def of(db: Database, owner: Connection, settings: Settings) -> Scene:
-        return Scene(db, owner, Objects.of(settings), settings.data_dir / "objects")
+        return Scene(db, owner, Objects.of(settings), settings.data_dir / "objects", Sources(settings, Egress()))
 
     @property
     def service(self) -> KnowledgeService:
-        return KnowledgeService(self.db, self.objects, most_bytes=10_000_000)
+        return KnowledgeService(self.db, self.objects, self.sources, most_bytes=10_000_000)
 
     @property
     def clearing(self) -> Clearing:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.knowledge.knowledge_scene import Scene, of
 
 from pointsman.kit.egress import Egress, EgressRefused
 from pointsman.knowledge.objects import Objects
+from pointsman.knowledge.schemas import UriUploadBody
 from pointsman.knowledge.sources import Sources
 from pointsman.knowledge.storing_errors import SourceMissing, SourceRefused, StoreFailed, TooLarge
 from pointsman.settings import KnowledgeSettings, Settings, SettingsInvalid
@@ -47,6 +50,23 @@ async def taken(sources: Sources, uri: str, most: int = 1000) -> tuple[str, byte
 
 async def test_a_file_below_a_root_is_taken_under_its_name(sources: Sources, shared: Path) -> None:
     assert await taken(sources, (shared / "hand book#1.md").as_uri()) == ("hand book#1.md", b"# Welcome")
+
+
+async def test_a_file_is_taken_in_by_its_address(scene: Scene, sources: Sources, shared: Path) -> None:
+    knowledge = replace(scene, sources=sources).service
+    body = UriUploadBody(uri=(shared / "hand book#1.md").as_uri(), metadata={"team": "sales"})
+    given, kept = await knowledge.fetch(body, "handbook")
+    file = await knowledge.store(of("acme"), "acme", given, kept)
+    assert (file.original_filename, file.collection_id, file.metadata) == ("hand book#1.md", "handbook", {"team": "sales"})
+    await scene.index()
+    assert [passage.content for passage in (await scene.search("welcome")).items] == ["# Welcome"]
+
+
+@pytest.mark.parametrize("uri", ["https://127.0.0.1/x", "https://[::ffff:10.0.0.1]/x", "file:///etc/passwd", "s3://else/x", "gopher://x/"])
+async def test_an_address_that_nothing_is_taken_from_leaves_nothing(scene: Scene, sources: Sources, uri: str) -> None:
+    with pytest.raises((EgressRefused, SourceRefused)):
+        await replace(scene, sources=sources).service.fetch(UriUploadBody(uri=uri), None)
+    assert await scene.owner.fetchval("SELECT count(*) FROM knowledge_leftovers") == 0
 
 
 async def test_a_file_that_is_larger_than_it_may_be_is_refused(sources: Sources, shared: Path) -> None:

@@ -14,6 +14,7 @@ from pointsman.knowledge.indexing import Indexer
 from pointsman.knowledge.objects import Objects
 from pointsman.knowledge.parsing import Parser, ParsingLimits
 from pointsman.knowledge.service import KnowledgeService
+from pointsman.knowledge.sources import Sources
 
 if TYPE_CHECKING:
     from pointsman.bootstrap.gateway import Gateway
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 def provide_knowledge(gateway: Gateway) -> None:
     """Give the gateway the verbs of knowledge, and have it clear away objects that nobody refers to."""
     objects = Objects.of(gateway.settings)
-    gateway.provide(KnowledgeService(gateway.db, objects, most_bytes=gateway.settings.limits.upload_bytes))
+    sources = Sources(gateway.settings, gateway.egress)
+    gateway.provide(KnowledgeService(gateway.db, objects, sources, most_bytes=gateway.settings.limits.upload_bytes))
     gateway.services[Database] = gateway.db
     gateway.loops.add("knowledge.clear", Clearing(gateway.db, objects).run)
 

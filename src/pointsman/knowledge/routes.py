@@ -101,7 +101,7 @@ async def upload_file(request: Request) -> Response:
     if content_type.lower().startswith("multipart/form-data"):
         given, kept = await receive(MultipartReader(content_type, request.stream()), collection, knowledge.keep)
     else:
-        given, kept = await knowledge.fetch(principal, _by_uri(await request.body()), collection)
+        given, kept = await knowledge.fetch(_by_uri(await request.body()), collection)
     file = await knowledge.store(principal, tenant, given, kept)
     headers = {"location": f"/v2/knowledge/{file.tenant_id}/files/{file.file_id}"}
     return Response(file.model_dump_json(), 202, headers, "application/json")

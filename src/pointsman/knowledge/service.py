@@ -16,7 +16,7 @@ from pointsman.jobs.queue.sending import enqueue
 from pointsman.jobs.worker_config import DEFAULT_POOL
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.principal import Principal
-from pointsman.kit.problems import FieldError, NotSupportedYet, Unavailable
+from pointsman.kit.problems import Unavailable
 from pointsman.knowledge import queries
 from pointsman.knowledge.clearing import remove
 from pointsman.knowledge.errors import EmbedderMissing, KnowledgeNotFound, UploadTooLarge
@@ -24,9 +24,10 @@ from pointsman.knowledge.objects import Stored
 from pointsman.knowledge.points import DELETING, KEEPING, STORING
 from pointsman.knowledge.ports import ObjectStore
 from pointsman.knowledge.queries import Sought
-from pointsman.knowledge.receiving import stored_metadata
+from pointsman.knowledge.receiving import given_of, stored_metadata
 from pointsman.knowledge.rows import Given
 from pointsman.knowledge.schemas import FileRead, Found, Passage, SearchBody, UriUploadBody
+from pointsman.knowledge.sources import Sources
 from pointsman.knowledge.storing_errors import TooLarge
 from pointsman.knowledge.tenants import tenant_of, within_tenant
 from pointsman.web.paging import Page, decode_cursor, page_of
@@ -40,10 +41,11 @@ log = structlog.get_logger()
 class KnowledgeService:
     """Files of tenants as data; a worker indexes them."""
 
-    def __init__(self, db: Database, objects: ObjectStore, *, most_bytes: int) -> None:
+    def __init__(self, db: Database, objects: ObjectStore, sources: Sources, *, most_bytes: int) -> None:
         """Make one; a file has at most `most_bytes`."""
         self._db = db
         self._objects = objects
+        self._sources = sources
         self.most_bytes = most_bytes
 
     def require_tenant(self, principal: Principal, named: str) -> str:
@@ -62,11 +64,13 @@ class KnowledgeService:
         except TooLarge:
             raise UploadTooLarge(f"The largest file has {self.most_bytes} bytes.", limit_bytes=self.most_bytes) from None
 
-    async def fetch(self, principal: Principal, body: UriUploadBody, collection_id: str | None) -> tuple[Given, Stored]:
-        """Keep what lies at an address. Raises NotSupportedYet."""
-        del principal, collection_id
-        message = "Files are not fetched from addresses yet."
-        raise NotSupportedYet(message, hint="Send the file as multipart/form-data.", errors=(FieldError("/uri", message),), uri=body.uri)
+    async def fetch(self, body: UriUploadBody, collection_id: str | None) -> tuple[Given, Stored]:
+        """Keep what lies at an address. Raises UploadInvalid, UploadTooLarge and what `Sources.open` raises."""
+        said = body.model_dump(exclude={"uri", "filename"}, exclude_none=True)
+        async with self._sources.open(body.uri, most=self.most_bytes) as source:
+            filename = body.filename or source.filename
+            given = given_of(said, filename=filename, content_type=source.content_type, collection_id=collection_id)
+            return given, await self.keep(source.chunks)
 
     async def store(self, principal: Principal, tenant: str, given: Given, kept: Stored) -> FileRead:
         """Make what was kept a file's content; what is there already is left alone, and its description changed. Raises Unavailable."""
