@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 UV := .uv/bin/uv
 READY := $(VENV)/.ready
 # More than there are cores: many tests wait for processes to start, and to be missed.
-DIST ?= -n 3
+DIST ?= -n 4
 # What `make test-system` installs on Debian as root: what tests start the database under other accounts with, and real targets of work.
 SYSTEM_PACKAGES := util-linux bubblewrap docker.io openssh-server
 
