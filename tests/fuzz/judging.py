@@ -124,6 +124,7 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r".*/tools/\d+/timezone", "a time zone exists, and belongs to current_time"),
     (r".*/tools", "a tool is listed once"),
     (r".* /path/collection_id", "a collection is an id"),
+    (r"POST /v2/skills/import /files?(/.*)?", "an import is a folder's files, each with its name"),
     (r".* /expires_at", "what expires, expires later"),
     (r"POST \S+/chat /(attachments|model|variables).*", "a file is data or an address, the model exists, variables are the prompt's"),
     (r"(POST|PATCH) /v2/budgets\S* (/amount)?", "an amount has nine decimals, of tokens none; a key is named by its number, a tenant once"),
