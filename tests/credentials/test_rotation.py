@@ -15,10 +15,10 @@ from tests.credentials.token_scene import api_key, caller
 
 from pointsman.credentials.provider_api import ProviderApi
 from pointsman.credentials.providers import Providers
+from pointsman.credentials.rotation import Counted, count, rotate, sealed_columns
 from pointsman.credentials.service import TokenService
 from pointsman.kit.crypto import KeyRing, SecretUnreadable
 from pointsman.kit.db import Connection, Database
-from pointsman.kit.rotation import Counted, count, rotate, sealed_columns
 
 ACME = caller("acme")
 TOKENS = 300
@@ -26,7 +26,7 @@ ROTATE = """
 import asyncio, os
 from pointsman.kit.crypto import KeyRing
 from pointsman.kit.db import Database
-from pointsman.kit.rotation import rotate
+from pointsman.credentials.rotation import rotate
 async def main():
     db = await Database.connect(os.environ["DSN"], pool_size=2)
     print("ready", flush=True)

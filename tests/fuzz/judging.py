@@ -114,7 +114,6 @@ _RULES_BEYOND_SCHEMA: dict[str, str] = {
     "source-refused": "files are taken from where the operator allows",
     "source-missing": "files are taken from where there are some",
     "token-data-invalid": "what a token holds depends on its type",
-    "oauth-provider-refused": "no provider knows a token that was made up",
     "idempotency-key-reused": "the same key came with another body before",
 }
 _PLACES: tuple[tuple[str, str], ...] = (

@@ -9,16 +9,18 @@ from datetime import timedelta
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from tests.kit.conftest import Names
 from tests.sessions.session_scene import principal
 from tests.webhooks.conftest import ACME, Post, posting
 
-from pointsman.kit.egress import EgressRefused
+from pointsman.kit.egress import Egress, EgressRefused
 from pointsman.webhooks import delivery_queries
 from pointsman.webhooks.delivering import Deliverer
 from pointsman.webhooks.errors import WebhookDeliveryNotFound, WebhookDisabled, WebhookNotFound, WebhooksTooMany
 from pointsman.webhooks.pace import DELAYS, LEASE, MOST_ATTEMPTS, delay
 from pointsman.webhooks.rows import Due, Outcome
 from pointsman.webhooks.schemas import Replay, WebhookCreate, WebhookPatch
+from pointsman.webhooks.sending import Sender
 from pointsman.webhooks.settling import settle
 
 
@@ -218,23 +220,27 @@ async def test_an_address_that_is_not_public_is_refused_when_it_is_stored_and_wh
     assert post.receiver.got == []
 
 
-async def test_a_name_that_leads_to_an_internal_address_is_refused_when_it_is_sent_to(post: Post) -> None:
-    async with posting(post.db, post.owner, post.talk, post.receiver) as strict:
-        port = post.receiver.url.split(":")[2]
-        due = Due(
-            id="d",
-            whom="w",
-            tenant_id="acme",
-            event_id="e",
-            event_type="t",
-            subject_id="s",
-            payload="{}",
-            attempts=1,
-            url=f"http://ip6-localhost:{port}",
-        )
-        outcome = await strict.sender.send(due)
-    assert not outcome.delivered
-    assert post.receiver.got == []
+@pytest.mark.parametrize(("allowed", "arrives"), [((), False), (("127.0.0.1",), True)])
+async def test_a_name_that_leads_to_an_internal_address_is_refused_when_it_is_sent_to(
+    post: Post, allowed: tuple[str, ...], arrives: bool
+) -> None:
+    port = post.receiver.url.rsplit(":", 1)[1].rstrip("/")
+    due = Due(
+        id="d",
+        whom="w",
+        tenant_id="acme",
+        event_id="e",
+        event_type="t",
+        subject_id="s",
+        payload="{}",
+        attempts=1,
+        url=f"http://hooks.example.com:{port}",
+    )
+    egress = Egress(allowed, resolver=Names({"hooks.example.com": [["127.0.0.1"]]}))
+    outcome = await Sender(egress, post.keyring, within=timedelta(seconds=2)).send(due)
+    await egress.aclose()
+    assert outcome.delivered == arrives
+    assert len(post.receiver.got) == int(arrives)
 
 
 async def test_a_test_event_says_what_was_answered_and_is_not_repeated(post: Post) -> None:

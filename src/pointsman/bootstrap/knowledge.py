@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pointsman.kit.db import Database
 from pointsman.knowledge.chunking import Chunk, chunk
 from pointsman.knowledge.clearing import Clearing
 from pointsman.knowledge.indexing import Indexer
@@ -26,7 +25,6 @@ def provide_knowledge(gateway: Gateway) -> None:
     objects = Objects.of(gateway.settings)
     sources = Sources(gateway.settings, gateway.egress)
     gateway.provide(KnowledgeService(gateway.db, objects, sources, most_bytes=gateway.settings.limits.upload_bytes))
-    gateway.services[Database] = gateway.db
     gateway.loops.add("knowledge.clear", Clearing(gateway.db, objects).run)
 
 

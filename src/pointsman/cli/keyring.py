@@ -19,9 +19,9 @@ from pointsman.cli.keyring_file import write_private
 from pointsman.cli.options import DataDir, Json, Yes
 from pointsman.cli.output import say, show_json, table
 from pointsman.cli.storage import Storage
+from pointsman.credentials.rotation import Column, Counted, count, rotate
 from pointsman.kit.crypto import RING_FILE, KeyRing
 from pointsman.kit.db import Database
-from pointsman.kit.rotation import Column, Counted, count, rotate
 from pointsman.settings import Settings
 
 app = typer.Typer(

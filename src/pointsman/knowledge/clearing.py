@@ -11,8 +11,8 @@ import structlog
 from pointsman.kit.db import Database
 from pointsman.kit.problems import Unavailable
 from pointsman.knowledge import queries
+from pointsman.knowledge.objects import Objects
 from pointsman.knowledge.points import CLEARING
-from pointsman.knowledge.ports import ObjectStore
 from pointsman.knowledge.storing_errors import ObjectMissing, StoreFailed
 
 _LOOK = 5.0
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 class Clearing:
     """Removes leftovers that are due, beside any number of other replicas."""
 
-    def __init__(self, db: Database, objects: ObjectStore) -> None:
+    def __init__(self, db: Database, objects: Objects) -> None:
         self._db = db
         self._objects = objects
 
@@ -44,7 +44,7 @@ class Clearing:
         return len(uris)
 
 
-async def remove(db: Database, objects: ObjectStore, uris: Sequence[str]) -> None:
+async def remove(db: Database, objects: Objects, uris: Sequence[str]) -> None:
     """Remove objects, then the notes of them; what the store refuses is noted still, and tried again by the loop."""
     if not uris:
         return

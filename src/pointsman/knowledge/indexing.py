@@ -21,9 +21,10 @@ from pointsman.kit.problems import Problem
 from pointsman.knowledge import queries
 from pointsman.knowledge.chunking import Chunk
 from pointsman.knowledge.errors import IndexingInterrupted
+from pointsman.knowledge.objects import Objects
 from pointsman.knowledge.parsing.errors import ParsingUnavailable, Unreadable
 from pointsman.knowledge.points import CLAIMING, FAILING, INDEXING, READING
-from pointsman.knowledge.ports import ObjectStore, ReadDocument
+from pointsman.knowledge.ports import ReadDocument
 from pointsman.knowledge.rows import Claimed
 from pointsman.knowledge.storing_errors import ObjectMissing, StoreFailed
 from pointsman.knowledge.tenants import within_tenant
@@ -38,7 +39,7 @@ log = structlog.get_logger()
 class Indexer:
     """The files that this process has in hand."""
 
-    def __init__(self, db: Database, objects: ObjectStore, read: ReadDocument) -> None:
+    def __init__(self, db: Database, objects: Objects, read: ReadDocument) -> None:
         self._db = db
         self._objects = objects
         self._read = read

@@ -10,10 +10,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pointsman.kit.db import Database
 from pointsman.kit.ids import CHOSEN_ID, is_chosen_id
 from pointsman.kit.problems import FieldError, InvalidRequest
-from pointsman.knowledge.following import follow
 from pointsman.knowledge.multipart import MultipartReader
 from pointsman.knowledge.receiving import receive
 from pointsman.knowledge.schemas import FileRead, Found, SearchBody, Status, UriUpload, UriUploadBody
@@ -114,7 +112,7 @@ async def follow_file(request: Request) -> EventStream:
     knowledge, principal = service(request, KnowledgeService), caller(request)
     tenant, named = request.path_params["tenant_id"], request.path_params["file_id"]
     file = await knowledge.require_file(principal, tenant, named)
-    frames = follow(service(request, Database), service(request, Replay), knowledge.require_tenant(principal, tenant), file.file_id, after)
+    frames = knowledge.follow(principal, tenant, file.file_id, after, service(request, Replay))
     heartbeat = timedelta(seconds=service(request, Settings).heartbeat_seconds)
     return EventStream(frames, draining=service(request, Flag), heartbeat=heartbeat)
 

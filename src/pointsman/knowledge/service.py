@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +20,9 @@ from pointsman.kit.problems import Unavailable
 from pointsman.knowledge import queries
 from pointsman.knowledge.clearing import remove
 from pointsman.knowledge.errors import EmbedderMissing, KnowledgeNotFound, UploadTooLarge
-from pointsman.knowledge.objects import Stored
+from pointsman.knowledge.following import follow
+from pointsman.knowledge.objects import Objects, Stored
 from pointsman.knowledge.points import DELETING, KEEPING, STORING
-from pointsman.knowledge.ports import ObjectStore
 from pointsman.knowledge.queries import Sought
 from pointsman.knowledge.receiving import given_of, stored_metadata
 from pointsman.knowledge.rows import Given
@@ -30,6 +30,7 @@ from pointsman.knowledge.schemas import FileRead, Found, Passage, SearchBody, Ur
 from pointsman.knowledge.sources import Sources
 from pointsman.knowledge.storing_errors import TooLarge
 from pointsman.knowledge.tenants import tenant_of, within_tenant
+from pointsman.runs.replay import Replay
 from pointsman.web.paging import Page, decode_cursor, page_of
 
 _LONGEST_UPLOAD = dt.timedelta(hours=24)
@@ -41,7 +42,7 @@ log = structlog.get_logger()
 class KnowledgeService:
     """Files of tenants as data; a worker indexes them."""
 
-    def __init__(self, db: Database, objects: ObjectStore, sources: Sources, *, most_bytes: int) -> None:
+    def __init__(self, db: Database, objects: Objects, sources: Sources, *, most_bytes: int) -> None:
         """Make one; a file has at most `most_bytes`."""
         self._db = db
         self._objects = objects
@@ -123,6 +124,10 @@ class KnowledgeService:
         tenant, wanted = _place(principal, named, file_id)
         async with within_tenant(self._db, tenant) as connection:
             return FileRead.of(await _require(connection, tenant, wanted))
+
+    def follow(self, principal: Principal, named: str, file_id: uuid.UUID, after: int, replay: Replay) -> AsyncGenerator[bytes]:
+        """Frames of how a file is indexed, above `after`; see `following.follow`. Raises KnowledgeNotFound."""
+        return follow(self._db, replay, self.require_tenant(principal, named), file_id, after)
 
     async def reindex(self, principal: Principal, named: str, file_id: str) -> FileRead:
         """Have a file indexed anew; what is indexed stays searchable meanwhile. Raises KnowledgeNotFound, also for a deleted one."""
