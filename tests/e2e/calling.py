@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import httpx
+from tests.e2e.connecting import Transport
 
 TERMINAL = ("run.completed", "run.failed", "run.cancelled")
 
@@ -69,7 +70,7 @@ class Caller:
     def __init__(self, url: str, key: str, **headers: str) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
         headers = {"authorization": f"Bearer {key}"} | {name.replace("_", "-"): value for name, value in headers.items()}
-        self.http = httpx.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False, limits=limits)
+        self.http = httpx.AsyncClient(base_url=url, headers=headers, timeout=60, transport=Transport(limits))
 
     async def get(self, path: str, **query: object) -> Any:
         """The JSON of an answer that must be good."""

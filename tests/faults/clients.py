@@ -16,9 +16,8 @@ from tests.faults.record import Call, Record, Seen
 if TYPE_CHECKING:
     from tests.faults.stage import Replica, Stage
 
-# What may become of a connection whose other end dies or is slow; anything else is a mistake of the program. The last is what the
-# client's library raises where its new connection is gone before it could ask whose it was.
-BROKEN = (httpx.TransportError, ValueError, AttributeError)
+# What may become of a connection whose other end dies or is slow; anything else is a mistake of the program.
+BROKEN = (httpx.TransportError, ValueError)
 
 
 class Client:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from tests.conftest import cluster_home
+from tests.e2e.connecting import Transport
 from tests.e2e.gateways import FAKE_KEYS, KEYRING, GatewayProcess, admin_key, start_gateway
 from tests.fakes.upstream import Upstream, start_upstream
 from tests.faults import collecting
@@ -249,4 +250,4 @@ def _http(answers: Answers) -> httpx.AsyncClient:
     """For all clients: a connection may be kept for the next call, as a client library would."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
     timeout = httpx.Timeout(60, connect=5)
-    return httpx.AsyncClient(timeout=timeout, trust_env=False, limits=limits, verify=False, event_hooks={"response": [answers]})
+    return httpx.AsyncClient(timeout=timeout, transport=Transport(limits), event_hooks={"response": [answers]})
