@@ -95,7 +95,7 @@ async def _work(stage: Stage, cast: Cast, armed: Replica, name: str, label: str,
         elif name.startswith(("runs.pause", "approvals.")):
             call = await _decided(stage, client, cast.careful, armed, message)
         elif name.startswith("schedules."):
-            call = await _fired(stage, client, agent, message)
+            call = await _fired(stage, client, agent, message, deaths)
         elif name.startswith("runs.reserve"):
             call = await _streamed(client, agent, armed, f"{message} [[n=1200 itl=3]]")
         elif name.startswith("runs.cancel"):
@@ -150,7 +150,7 @@ async def _asked(client: Client, agent: str, armed: Replica, message: str) -> Ca
     return await read_on(client, await client.stream(agent, f"{message} [[n=5 itl=10]] [[tool=current_time]]", replica=armed), RETURN)
 
 
-async def _fired(stage: Stage, client: Client, agent: str, message: str) -> Call:
+async def _fired(stage: Stage, client: Client, agent: str, message: str, deaths: Deaths) -> Call:
     """A run that the clock asks for: whichever gateway sees first that it is due begins it."""
     request = {"message": f"{message} [[n=5 itl=10]]"}
     schedule = await stage.ask(
@@ -165,7 +165,10 @@ async def _fired(stage: Stage, client: Client, agent: str, message: str) -> Call
     deadline = time.monotonic() + RETURN
     while not (begun := _begun(await stage.ask("GET", f"{path}/fires"))) and time.monotonic() < deadline:
         await asyncio.sleep(0.1)
-    await client.request("unschedule", "DELETE", path)
+    unscheduled = await client.request("unschedule", "DELETE", path)
+    if not begun:
+        deaths.unanswered.append(f"{message}: no gateway began its run within {RETURN:g} s")
+        return unscheduled
     return await read_on(client, await client.follow(begun, message=message), RETURN)
 
 

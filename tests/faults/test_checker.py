@@ -70,6 +70,15 @@ SAW = [
     event("run_2", 1029, "run.completed", status="completed", content="a b "),
 ]
 
+# The same with a second death right after the first reset, far from the first.
+TWICE = [event("run_2", 1025, "message.reset", second=9), event("run_2", 1026, "message.delta", second=9, text="lost ")]
+THRICE = [
+    event("run_2", 2049, "message.reset", second=12),
+    event("run_2", 2050, "message.delta", second=12, text="a b "),
+    event("run_2", 2051, "message.completed", second=12, text="a b "),
+    event("run_2", 2052, "run.completed", second=12, status="completed", content="a b "),
+]
+
 
 def call(client: str, began: float, ended: float, fields: dict[str, Any]) -> Call:
     return Call(client=client, began=BEGAN + began, ended=BEGAN + ended, **fields)
@@ -136,6 +145,25 @@ def test_an_honest_history_holds_every_guarantee(honest: Evidence) -> None:
     assert {verdict.guarantee: (verdict.outcome, verdict.violations) for verdict in verdicts} == {
         name: ("held", []) for name in ("G1", "G4", "G5", "G6", "G7", "G8", "G9", "G10", "G12", "G13")
     }
+
+
+def died_twice(events: list[Seen]) -> Falsify:
+    """The one who took the run over died as well, right after its reset; these events are stored of the next."""
+
+    def falsify(evidence: Evidence) -> None:
+        follow = {"op": "follow", "status": 200, "run_id": "run_2"}
+        evidence.calls[3] = call("one", 6, 7, {**follow, "after": 3, "events": TWICE, "error": "gone"})
+        evidence.calls.append(call("one", 8, 9, {**follow, "after": 1026, "events": events, "run_status": "completed"}))
+        evidence.tables["runs"][1].update(epoch=3, reserved_seq=3072)
+        stored(1, [SAW[0], SAW[1], *events])(evidence)
+
+    return falsify
+
+
+def test_a_reset_whose_sender_died_in_turn_is_void_by_the_next_one(honest: Evidence) -> None:
+    died_twice(THRICE)(honest)
+    (verdict,) = [verdict for verdict in judge(honest) if verdict.guarantee == "G7"]
+    assert verdict.outcome == "held", verdict.violations
 
 
 def test_an_empty_history_exercises_nothing() -> None:
@@ -232,6 +260,7 @@ DAMAGE: dict[str, tuple[str, str, Falsify]] = {
     "an event that was skipped": ("G7", "never shown", called(3, events=[*SAW[3:5], *SAW[6:]])),
     "a lost event that is no delta": ("G7", "neither stored nor void", stored(1, [*KEPT[:-2], KEPT[-1]])),
     "a lost delta without a reset": ("G7", "neither stored nor void", stored(1, [seen for seen in KEPT if seen.name != "message.reset"])),
+    "a lost reset that no other follows": ("G7", "(message.reset) was sent, but is neither", died_twice(THRICE[1:])),
     "too much that is lost": ("G7", "s of deltas are lost", lambda it: (stored(1, [SAW[0], *SAW[3:]])(it), it.faults.pop(1))),
     "a text that is not the answer": ("G7", "its text is", restored(1, result={"content": "a b c", "usage": None})),
     "a stream that ends before its run": ("G7", "it ended with message.completed", called(3, events=SAW[3:-1])),

@@ -27,7 +27,7 @@ LATE = timedelta(minutes=2)
 """A time that is seen later than this was missed: no gateway ran."""
 _LOOK = 1.0
 _MOST = 50
-_HELD = 30.0
+_HELD = 10.0  # seconds: to begin a run takes a moment, and a second one who begins it begins the same one
 _PASSING = {Kind.UNAVAILABLE, Kind.LIMITED, Kind.CONFLICT}
 """Problems with which a run is begun a little later: this process is full, the session is busy."""
 _GIVE_UP = timedelta(minutes=10)

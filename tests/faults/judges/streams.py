@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from tests.faults.verdicts import Verdict, judged
 
 _DELTAS = {"message.delta", "reasoning.delta"}
 _HIDDEN = {"reasoning.delta", "job.output"}  # not shown unless the verbosity is `full`
+_RESET = "message.reset"
 LOST = 1.0  # seconds of deltas before a death that may be absent: 50 ms of flush interval, and what a busy machine makes of it
 
 
@@ -43,7 +44,7 @@ def judge(evidence: Evidence) -> list[Verdict]:
     violations = [violation for chain in chains for violation in _of_chain(evidence, chain)]
     violations += [violation for run in evidence.runs.values() for violation in _of_stored(evidence, run)]
     resumed = sum(len(chain.calls) > 1 for chain in chains)
-    reset = sum(any(event.name == "message.reset" for event in chain.seen) for chain in chains)
+    reset = sum(any(event.name == _RESET for event in chain.seen) for chain in chains)
     return [judged("G7", len(chains), f"streams, {resumed} of them resumed, {reset} with a reset", violations)]
 
 
@@ -73,7 +74,7 @@ def text_of(events: list[Seen]) -> str:
             continue
         if event.name == "message.delta":
             current += data_of(event)["text"]
-        elif event.name == "message.reset":
+        elif event.name == _RESET:
             current = ""
         elif event.name == "message.completed":
             done, current = current, ""
@@ -101,7 +102,7 @@ def _of_chain(evidence: Evidence, chain: Chain) -> Iterator[str]:
 
 
 def _changed(evidence: Evidence, chain: Chain, run: Row, stored: dict[int, Seen]) -> Iterator[str]:
-    resets = [event.id for event in stored.values() if event.name == "message.reset"]
+    resets = [event.id for event in stored.values() if event.name == _RESET]
     lost: list[Seen] = []
     for event in chain.seen:
         if event.id not in stored:
@@ -109,7 +110,8 @@ def _changed(evidence: Evidence, chain: Chain, run: Row, stored: dict[int, Seen]
         elif event.raw != stored[event.id].raw:
             yield f"{chain}: event {event.id} was sent as {event.raw!r}, it is stored as {stored[event.id].raw!r}"
     for event in lost:
-        if event.name not in _DELTAS or run["epoch"] == 1 or not any(reset > event.id for reset in resets):
+        # Whoever took a run over sends its reset as it sends deltas; if it dies as well, the next one's takes its place.
+        if event.name not in {*_DELTAS, _RESET} or run["epoch"] == 1 or not any(reset > event.id for reset in resets):
             yield f"{chain}: event {event.id} ({event.name}) was sent, but is neither stored nor void by a reset"
     yield from _lost_too_much(evidence, chain, run, lost)
 
@@ -117,14 +119,18 @@ def _changed(evidence: Evidence, chain: Chain, run: Row, stored: dict[int, Seen]
 def _lost_too_much(evidence: Evidence, chain: Chain, run: Row, lost: list[Seen]) -> Iterator[str]:
     if not lost or any(fault.kind == "database.away" for fault in evidence.faults if fault.ended > run["created_at"]):
         return
-    by_flight: dict[int, list[Seen]] = defaultdict(list)  # what is lost lies between two stored events
-    bounds = sorted(event.id for event in evidence.events[chain.run_id])
+    by_flight: dict[int, list[Seen]] = defaultdict(list)  # what is lost lies between two stored events, of one life of the run
+    bounds = sorted({event.id for event in (*evidence.events[chain.run_id], *filter(_begins_a_life, lost))})
     for event in lost:
-        by_flight[bisect_left(bounds, event.id)].append(event)
+        by_flight[bisect_right(bounds, event.id)].append(event)
     for events in by_flight.values():
         seconds = _at(events[-1]) - _at(events[0])
         if seconds > LOST:
             yield f"{chain}: {seconds:.2f} s of deltas are lost, {len(events)} events from {events[0].id}"
+
+
+def _begins_a_life(event: Seen) -> bool:
+    return event.name == _RESET and "member" not in data_of(event)
 
 
 def _at(event: Seen) -> float:
