@@ -29,6 +29,7 @@ from tests.faults.work import Work, judge, leftovers
 import pointsman.bootstrap.worker as worker_process
 from pointsman.kit import failpoints
 
+CROWD = 8  # jobs at most that wait for one another
 AT_ONCE = 4  # processes that are on their way to a failpoint
 PATIENCE = 90.0  # seconds in which jobs must have brought a process to its failpoint
 TRIES = 3  # processes that one death may take: which of the living picks a job is not in our hand
@@ -179,14 +180,20 @@ async def _bring_past(work: Work, name: str) -> None:
         for _ in range(2):
             await work.submit(["true"], work=1, ends=("failed", "failed_circuit_open"), waits=5, target=broken, spec={"max_attempts": 2})
     elif name.startswith(("jobs.wake", "jobs.park")):
-        for _ in range(3):
-            await work.submit(work.effect(0.1), work=1, waits=60, target="narrow")
+        await _crowd(work)
     elif name.startswith("jobs.pause"):
         for _ in range(2):
             await work.submit(work.effect(0.1), work=1, waits=10, target="work", worker_config=_ASKED)
     else:
         for _ in range(3):
             await work.submit(work.effect(0.3), work=1, target="work")
+
+
+async def _crowd(work: Work) -> None:
+    """Jobs that wait for one another on a target with room for one; no more of them than its pace allows, which differs by its kind."""
+    for _ in range(3):
+        if await work.left(on="narrow") < CROWD:
+            await work.submit(work.effect(0.1), work=1, waits=60, target="narrow")
 
 
 async def _broken_target(work: Work) -> str:
@@ -256,6 +263,8 @@ async def _stream(work: Work, stop: asyncio.Event) -> None:
     while not stop.is_set():
         seconds = chance.uniform(0.05, 1.0)
         target = chance.choice(["work", "work", "work", "narrow"])
+        if target == "narrow" and await work.left(on=target) >= CROWD:
+            target = "work"
         await work.submit(work.effect(seconds), work=seconds + 1, waits=120 if target == "narrow" else 0, target=target)
         await asyncio.sleep(chance.uniform(0.1, 0.5))
 

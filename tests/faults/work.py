@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from asyncpg import PostgresError
 from tests.faults.clients import BROKEN
 from tests.faults.stage import Replica, Stage
 
@@ -93,6 +94,18 @@ class Work:
         except BROKEN as error:
             self.refused[type(error).__name__] += 1
             return None
+
+    async def left(self, *, on: str) -> int:
+        """How many jobs of this target have not come to an end; 0 while the database is away."""
+        statement = """SELECT count(*) FROM job_details d JOIN execution_jobs j ON j.id = d.job_id
+                       WHERE d.target_id = $1 AND j.completed_at IS NULL"""
+        with suppress(OSError, PostgresError):
+            connection = await connect(self.stage.dsn, role=None)
+            try:
+                return await connection.fetchval(statement, on)
+            finally:
+                await connection.close()
+        return 0
 
     async def ended(self, jobs: Iterable[Submitted], within: float) -> bool:
         """Whether all of them end in so many seconds."""
