@@ -58,6 +58,7 @@ from pointsman.sessions.service import MemoryService, SessionService
 from pointsman.settings import Settings
 from pointsman.skills.shelf import SkillShelf
 from pointsman.teams.service import TeamService
+from pointsman.tools.sources import ToolSource
 from pointsman.usage import cost
 from pointsman.usage.service import UsageService
 from pointsman.web.streams import Flag
@@ -94,6 +95,7 @@ class Gateway:
         catalogue = Catalogue(db, self.listener)
         replay = Replay(db, live)
         self.scripts = make_scripts(db, settings)
+        self.tool_sources: dict[str, ToolSource] = {}
         self._chat = ChatService(
             db=db,
             catalogue=catalogue,
@@ -101,6 +103,7 @@ class Gateway:
             budgets=self.budgets,
             egress=self.egress,
             shelf=SkillShelf(db, self.scripts),
+            sources=self.tool_sources,
             live=live,
             journal=self._journal,
             replay=replay,
