@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from pointsman.client.transport import Transport
 
@@ -27,6 +27,30 @@ class RevealedToken(Token):
     """A token with its secret."""
 
     token_data: dict[str, Any]
+
+
+class TokenUse(TypedDict):
+    """That a token was used."""
+
+    at: str
+    provider: str
+    run_id: str
+    tool: str
+
+
+class Connect(TypedDict):
+    """A user's way to connecting an account, and what came of it; `url` is there when it was just opened."""
+
+    id: str
+    user_id: str
+    integration_key: str
+    provider: str
+    scopes: list[str]
+    status: str
+    failure: str | None
+    created_at: str
+    expires_at: str
+    url: NotRequired[str]
 
 
 class Tokens:
@@ -58,3 +82,15 @@ class Tokens:
     def delete(self, user_id: str, integration_key: str) -> None:
         """Have it revoked where that is possible, and forget it."""
         self._transport.call("DELETE", "v2", "users", user_id, "tokens", integration_key)
+
+    def uses(self, user_id: str, integration_key: str, *, most: int | None = None) -> Iterator[TokenUse]:
+        """Which runs and tools used it, newest first."""
+        return self._transport.pages("v2", "users", user_id, "tokens", integration_key, "uses", most=most)
+
+    def connect(self, user_id: str, provider: str, body: Mapping[str, Any] | None = None) -> Connect:
+        """Open a way for the user to connect an account; `url` is for the user's browser."""
+        return self._transport.call("POST", "v2", "users", user_id, "tokens", "connect", provider, body=body or {})
+
+    def connected(self, user_id: str, connect_id: str) -> Connect:
+        """What came of it."""
+        return self._transport.call("GET", "v2", "users", user_id, "connects", connect_id)

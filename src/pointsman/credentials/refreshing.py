@@ -100,7 +100,8 @@ class Refresher:
             raise TokenNotFound(f"User {name} has no active token {integration_key}.", hint=f"GET /v2/users/{name}/tokens lists them.")
         if row["status"] == "reauth_required":
             raise TokenReauthRequired(
-                f"User {name} has to connect {integration_key} anew.", hint="The provider no longer knows the grant: store a new token."
+                f"User {name} has to connect {integration_key} anew: the provider no longer knows the grant.",
+                hint=f"POST /v2/users/{name}/tokens/connect/{row['provider']} gives the address at which they do.",
             )
         return row
 
