@@ -65,7 +65,7 @@ class CredentialUse:
         self._held: dict[tuple[str, str], _Held] = {}
         self._changes = 0
         if listener is not None:
-            listener.subscribe(TOPIC, self._forget)
+            listener.subscribe(TOPIC, self.forget)
 
     async def use(self, user: RunUser, integration_key: str, *, tool: str) -> str:
         """The user's secret as it goes into a header, good for the next minute; `tool` is what it is used by.
@@ -83,6 +83,15 @@ class CredentialUse:
             held = await self._fetch(user.user_id, place)
         self._noted(Use(user.tenant_id, user.user_id, integration_key, held.provider, user.run_id, tool))
         return held.secret
+
+    def forget(self, token_id: str | None) -> None:
+        """A token changed, or with None perhaps any: nothing that was read or asked for before counts any more."""
+        self._changes += 1
+        if token_id is None:
+            self._held.clear()
+            return
+        for place in [place for place, held in self._held.items() if str(held.token_id) == token_id]:
+            del self._held[place]
 
     async def _fetch(self, user_id: str, place: tuple[str, str]) -> _Held:
         # Both are read before the query: a change that commits while it is under way must not be outlived by its answer.
@@ -104,15 +113,6 @@ class CredentialUse:
         if len(self._held) >= _MOST_REMEMBERED:
             del self._held[next(iter(self._held))]
         self._held[place] = held
-
-    def _forget(self, token_id: str | None) -> None:
-        """A token changed, or hints were missed: nothing that was read or asked before counts any more."""
-        self._changes += 1
-        if token_id is None:
-            self._held.clear()
-            return
-        for place in [place for place, held in self._held.items() if str(held.token_id) == token_id]:
-            del self._held[place]
 
 
 def _not_connected(user_id: str, integration_key: str, *, known: bool) -> UserNotConnected:

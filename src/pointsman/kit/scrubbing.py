@@ -75,7 +75,7 @@ def register_secret(*secrets: str | SecretStr | None) -> None:
 
 
 def spellings(secret: str) -> frozenset[str]:
-    """How a secret may come back from whoever was sent it: as it is, percent-encoded, within JSON or HTML, and within something in base64.
+    """How a secret may come back from whoever was sent it: as it is, percent-encoded, in JSON, HTML, hex, and within something in base64.
 
     In base64 only its inner bytes are known, since its neighbours share the outer characters. Nothing for secrets of less than six
     characters, which would hide half of every text.
@@ -84,7 +84,7 @@ def spellings(secret: str) -> frozenset[str]:
         return frozenset()
     raw = secret.encode()
     in_json = json.dumps(secret)[1:-1]
-    found = {secret, quote(secret), quote(secret, safe=""), in_json, in_json.replace("/", "\\/"), escape(secret)}
+    found = {secret, quote(secret), quote(secret, safe=""), in_json, in_json.replace("/", "\\/"), escape(secret), raw.hex()}
     for shift in range(3):
         inner = raw[(3 - shift) % 3 :]
         whole = inner[: len(inner) // 3 * 3]
