@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Body, Depends, Path, Response
 from starlette.datastructures import QueryParams
@@ -16,6 +16,7 @@ from pointsman.credentials.consent import ADDRESS, Returned
 from pointsman.credentials.schemas import ConnectCreate, ConnectIssued, ConnectRead
 from pointsman.kit.ids import CHOSEN_ID
 from pointsman.web.deps import Caller, provided, service
+from pointsman.web.forms import read_form
 from pointsman.web.openapi import HTML, LOCATION, Answer, DescribedRoute, Operation, Parameter
 
 router = APIRouter(tags=["tokens"])
@@ -66,7 +67,7 @@ async def show_connect(request: Request) -> Response:
 
 async def begin_connect(request: Request) -> Response:
     """Send the browser that was shown the page to the provider."""
-    form = _form_of(await request.body())
+    form = read_form(await request.body()).get("form", "")
     provider, url = await service(request, ConnectService).begin(request.path_params["start"], request.cookies, form)
     return HTMLResponse(pages.going(provider, url), headers=_HEADERS)
 
@@ -79,13 +80,6 @@ async def finish_connect(request: Request) -> Response:
     response = HTMLResponse(pages.done(provider, row), headers=_HEADERS)
     response.delete_cookie(cookie_of(row), path=urlsplit(service(request, ConnectService).base_url()).path + ADDRESS)
     return response
-
-
-def _form_of(body: bytes) -> str:
-    try:
-        return parse_qs(body.decode("utf-8", "replace"), max_num_fields=4).get("form", [""])[0]
-    except ValueError:  # more fields than the page has
-        return ""
 
 
 def _returned(query: QueryParams) -> Returned:
