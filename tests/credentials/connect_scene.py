@@ -32,10 +32,11 @@ ISSUER = "https://issuer.test"
 class Browser:
     """Keeps cookies, follows redirects, and shows pages to somebody who presses the button."""
 
-    def __init__(self, app: Door) -> None:
-        inside = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    def __init__(self, app: Door | None = None) -> None:
+        """With an application it answers for `PUBLIC`, else everything is reached by the network."""
+        inside = {} if app is None else {PUBLIC: httpx.ASGITransport(app=app, raise_app_exceptions=False)}
         self.http = httpx.AsyncClient(
-            mounts={PUBLIC: inside}, headers={"accept": "text/html,*/*"}, follow_redirects=True, trust_env=False, timeout=20
+            mounts=inside, headers={"accept": "text/html,*/*"}, follow_redirects=True, trust_env=False, timeout=20
         )
 
     async def press(self, page: httpx.Response) -> httpx.Response:
