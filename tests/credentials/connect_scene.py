@@ -79,7 +79,7 @@ class Scene:
 
     async def opened(self, *scopes: str, user: str = "ann", tenant: str = "acme") -> dict[str, Any]:
         """A connect with its link."""
-        answer = await self.call("POST", f"/v2/users/{user}/tokens/connect/fake", tenant=tenant, body={"scopes": list(scopes)})
+        answer = await self.call("POST", f"/v2/users/{user}/tokens/connect/fake", tenant=tenant, body={"scopes": list(scopes) or None})
         assert answer.status_code == 201, answer.text
         return answer.json()
 

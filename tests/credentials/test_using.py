@@ -78,6 +78,7 @@ async def test_each_type_is_what_goes_into_a_header_and_each_use_is_noted(desk: 
 
 async def test_a_change_by_another_replica_reaches_the_cache_at_once(desk: Desk, owner: Connection) -> None:
     await desk.elsewhere.put_token(ACME, "ann", "k", api_key("the-first"))
+    await asyncio.sleep(0.3)  # until that change itself was heard of
     await becomes(desk, "the-first")
     await owner.execute("UPDATE user_tokens SET encrypted_token_data = 'unreadable'")
     await asyncio.sleep(0.1)

@@ -90,7 +90,7 @@ async def test_what_was_filled_in_is_taken_out_of_what_comes_back_however_it_is_
         ("transfer-encoding", "chunked", "sets this header itself"),
     ],
 )
-def test_a_header_that_could_not_be_sent_or_would_store_a_secret_is_refused_at_its_place(
+async def test_a_header_that_could_not_be_sent_or_would_store_a_secret_is_refused_at_its_place(
     references: References, name: str, value: str, word: str
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
@@ -99,13 +99,13 @@ def test_a_header_that_could_not_be_sent_or_would_store_a_secret_is_refused_at_i
     assert word in refused.value.errors[0].message
 
 
-def test_the_operators_secrets_are_named_by_operators_alone(references: References) -> None:
+async def test_the_operators_secrets_are_named_by_operators_alone(references: References) -> None:
     references.check_headers({"X-Key": "${token:crm}"}, operator=False)
     with pytest.raises(InvalidRequest):
         references.check_headers({"X-Key": "${secret:crm}"}, operator=False)
 
 
-def test_a_header_is_there_once_and_there_are_not_too_many(references: References) -> None:
+async def test_a_header_is_there_once_and_there_are_not_too_many(references: References) -> None:
     for headers in ({"X-A": "1", "x-a": "2"}, {f"X-{number}": "1" for number in range(33)}):
         with pytest.raises(InvalidRequest):
             references.check_headers(headers, operator=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from pointsman.client.transport import Transport
 
@@ -39,7 +39,7 @@ class TokenUse(TypedDict):
 
 
 class Connect(TypedDict):
-    """A user's way to connecting an account, and what came of it; `url` is there when it was just opened."""
+    """A user's way to connecting an account, and what came of it."""
 
     id: str
     user_id: str
@@ -50,7 +50,12 @@ class Connect(TypedDict):
     failure: str | None
     created_at: str
     expires_at: str
-    url: NotRequired[str]
+
+
+class OpenedConnect(Connect):
+    """One that was just opened; `url` is for the user's browser, and not told again."""
+
+    url: str
 
 
 class Tokens:
@@ -87,8 +92,8 @@ class Tokens:
         """Which runs and tools used it, newest first."""
         return self._transport.pages("v2", "users", user_id, "tokens", integration_key, "uses", most=most)
 
-    def connect(self, user_id: str, provider: str, body: Mapping[str, Any] | None = None) -> Connect:
-        """Open a way for the user to connect an account; `url` is for the user's browser."""
+    def connect(self, user_id: str, provider: str, body: Mapping[str, Any] | None = None) -> OpenedConnect:
+        """Open a way for the user to connect an account."""
         return self._transport.call("POST", "v2", "users", user_id, "tokens", "connect", provider, body=body or {})
 
     def connected(self, user_id: str, connect_id: str) -> Connect:

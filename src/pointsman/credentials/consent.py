@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pointsman.credentials.providers import Provider
 
@@ -27,16 +30,16 @@ def callback_of(base_url: str, provider: Provider) -> str:
 
 def consent_url(provider: Provider, base_url: str, *, scopes: Sequence[str], state: str, verifier: str) -> str:
     """Where the user consents, and from where they come back under `state`."""
-    # Not at the start, which need not wait for them.
-    from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # noqa: PLC0415
-    from authlib.oauth2.rfc7636 import create_s256_code_challenge  # noqa: PLC0415
-
     known = provider.known
-    params = dict(known.params)
+    asked = {"response_type": "code", "client_id": provider.client_id, "redirect_uri": callback_of(base_url, provider), "state": state}
     if scopes:
-        params[known.scope_name] = known.separator.join(scopes)
+        asked[known.scope_name] = known.separator.join(scopes)
     if known.pkce:
-        params |= {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
-    return prepare_grant_uri(
-        known.authorize_url, provider.client_id, "code", redirect_uri=callback_of(base_url, provider), state=state, **params
-    )
+        asked |= {"code_challenge": _challenge(verifier), "code_challenge_method": "S256"}
+    address = urlsplit(known.authorize_url or "")
+    return urlunsplit(address._replace(query=urlencode([*parse_qsl(address.query), *{**known.params, **asked}.items()])))
+
+
+def _challenge(verifier: str) -> str:
+    """RFC 7636, S256."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
