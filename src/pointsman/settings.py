@@ -251,6 +251,7 @@ class RetentionSettings(_Section):
     sessions: Kept = Field(default=timedelta(), description="Sessions with all that belongs to them, from their last turn.")
     usage: Kept = Field(default=timedelta(), description="Usage of model calls.")
     webhooks: Kept = Field(default=timedelta(days=30), description="Deliveries of webhooks and notifications, from when they were written.")
+    token_uses: Kept = Field(default=timedelta(days=90), description="Records of which run and tool used a user's credential.")
 
 
 class ApprovalSettings(_Section):
@@ -307,8 +308,19 @@ class OAuthSettings(_Section):
 
     client_id: str | None = Field(default=None, description="Id of the client that is registered at the provider.")
     client_secret: SecretStr | None = Field(default=None, description="Secret of that client.")
-    token_url: str | None = Field(default=None, pattern=_ADDRESS, description="Where tokens are refreshed; unset: the catalogue's.")
+    token_url: str | None = Field(default=None, pattern=_ADDRESS, description="Where tokens are granted; unset: the catalogue's.")
     revoke_url: str | None = Field(default=None, pattern=_ADDRESS, description="Where tokens are revoked; unset: the catalogue's.")
+    authorize_url: str | None = Field(default=None, pattern=_ADDRESS, description="Where users consent; unset: the catalogue's.")
+    authorize_params: dict[str, str] = Field(
+        default_factory=dict[str, str], description="Further parameters for that address, as a JSON object, over the catalogue's."
+    )
+    scopes: Texts = Field(default=(), description="What users are asked for, as a JSON array; unset: the catalogue's.")
+    issuer: str | None = Field(
+        default=None,
+        pattern=_ADDRESS,
+        description="The issuer that the provider announces in its answers (RFC 9207): then answers without it are refused.",
+    )
+    pkce: bool | None = Field(default=None, description="Whether the provider knows PKCE; unset: as the catalogue says, yes for others.")
 
 
 class KeyRingSettings(_Section):
@@ -345,6 +357,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=default_data_dir, description="Folder of the embedded server, key ring and admin key.")
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="Where people's browsers reach this gateway (`https://…`), for connecting accounts; unset: `APPROVALS__LINKS_URL`.",
+    )
     drain_seconds: float = Field(default=15.0, ge=0, description="Longest time between SIGTERM and the end, in seconds.")
     approval_ttl_seconds: float = Field(
         default=86_400,

@@ -53,6 +53,7 @@ BODIES: dict[str, Any] = {
     "POST /v2/keys/{}/rotate": {},
     "POST /v2/jobs": {"prompt": "Look around"},
     "PUT /v2/users/{}/tokens/{}": {"provider": "github", "token_type": "api_key", "token_data": {"api_key": "k"}},
+    "POST /v2/users/{}/tokens/connect/{}": {"integration_key": "code"},
     "POST /v2/schedules": {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}},
     "PATCH /v2/schedules/{}": {"paused": True},
     "POST /v2/webhooks": {"url": "https://hooks.invalid/"},
@@ -147,6 +148,7 @@ class Scene:
             "members": "support",
             "commands": "one",
             "tokens": "github",
+            "connects": self.ids["connect"],
             "files": self.ids["file"],
         }
         values = iter([first, *(second[segment] for segment in endpoint.template.split("/")[4:6] if segment in second)])
@@ -201,6 +203,10 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         webhook = await _made(client, "/v2/webhooks", url="https://hooks.invalid/")
         schedule = await _made(client, "/v2/schedules", **asked)
         await client.put("/v2/users/u2/tokens/github", json=BODIES["PUT /v2/users/{}/tokens/{}"])
+        connect = await owner.fetchval(
+            "INSERT INTO token_connects (id, tenant_id, user_id, integration_key, provider, scopes, key_id, start_hash, expires_at)"
+            " VALUES ('con_1', 'acme', 'u2', 'github', 'github', '{}', 1, 's', now()) RETURNING id"
+        )
         # It has ended: nobody works here, and the stream of a job that waits does not end.
         await client.post(f"/v2/jobs/{job['id']}/cancel")
         budget = await _made(client, "/v2/budgets", subject_type="tenant", subject_id="acme", unit="tokens", period="day", amount=10**6)
@@ -210,6 +216,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
     return {
         "knowledge": "acme",
         "file": file,
+        "connect": connect,
         "prompts": "greeting",
         "skills": "brief",
         "agents": "support",

@@ -67,6 +67,7 @@ async def test_a_link_shows_and_its_form_decides_once(office: Office, person: ht
     other = token_of(await person.get(links["deny"]))
     assert (await person.post(links["approve"], data={"token": other})).status_code == 403
     assert (await person.post(links["approve"])).status_code == 403
+    assert (await person.post(links["approve"], data={f"field{number}": "1" for number in range(9)})).status_code == 403
     decided = await person.post(links["approve"], data={"token": token_of(page), "note": "By phone."})
     assert decided.status_code == 200
     assert (await office.ended(asked["run_id"]))["status"] == "completed"

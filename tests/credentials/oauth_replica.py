@@ -11,6 +11,7 @@ from tests.credentials.oauth_scene import FakeProvider, refresher_of
 
 from pointsman.credentials.provider_api import Granted, ProviderApi
 from pointsman.credentials.providers import Provider
+from pointsman.credentials.using import CredentialUse, RunUser
 from pointsman.kit.crypto import KeyRing
 from pointsman.kit.db import Database
 from pointsman.kit.problems import Problem
@@ -32,11 +33,12 @@ class Mortal:
 async def main() -> None:
     db = await Database.connect(os.environ["DSN"], pool_size=20)
     api = ProviderApi()
-    refresher = refresher_of(db, KeyRing(os.environ["RING"].split()), Mortal(api), FakeProvider(os.environ["PROVIDER"]).providers())
+    ring, providers = KeyRing(os.environ["RING"].split()), FakeProvider(os.environ["PROVIDER"]).providers()
+    use = CredentialUse(refresher_of(db, ring, Mortal(api), providers), ring, providers, None, lambda _use: None)
 
     async def call() -> str:
         try:
-            return str((await refresher.fresh("acme/ann", "k"))["generation"])
+            return await use.use(RunUser("acme", "ann", "run_1"), "k", tool="crm__find")
         except Problem as problem:
             return problem.code
 

@@ -49,12 +49,19 @@ class FakeProvider:
 @asynccontextmanager
 async def fake_provider(*failures: int) -> AsyncGenerator[FakeProvider]:
     """Start one, which answers with these statuses first."""
-    program = Path(__file__).with_name("oauth_provider.py")
-    process = await asyncio.create_subprocess_exec(sys.executable, str(program), *map(str, failures), stdout=subprocess.PIPE)
+    async with listening("oauth_provider.py", *map(str, failures)) as url:
+        yield FakeProvider(url)
+
+
+@asynccontextmanager
+async def listening(program: str, *arguments: str) -> AsyncGenerator[str]:
+    """A program of this folder that listens on the port which it says; its URL."""
+    path = Path(__file__).with_name(program)
+    process = await asyncio.create_subprocess_exec(sys.executable, str(path), *arguments, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
         port = int(await asyncio.wait_for(process.stdout.readline(), 30))
-        yield FakeProvider(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         await process.communicate()

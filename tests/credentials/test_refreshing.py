@@ -37,12 +37,12 @@ def fresh(db: Database, keys: str, api: ProviderApi, provider: FakeProvider) -> 
     return service_of(db, KeyRing([keys]), api, provider.providers())
 
 
-async def test_of_fifty_calls_on_an_expired_token_over_three_replicas_one_refreshes_it(
+async def test_of_fifty_uses_of_an_expired_token_over_three_replicas_one_refreshes_it(
     dsn: str, keys: str, provider: FakeProvider, fresh: TokenService
 ) -> None:
     await fresh.put_token(ACME, "ann", "k", oauth("access-0", refresh="refresh-0", expires_in=-5))
     answers = await asyncio.gather(*(run_replica(dsn, keys, provider, calls=calls) for calls in (17, 17, 16)))
-    assert Counter(answer for replica in answers for answer in replica) == {"1": 50}
+    assert Counter(answer for replica in answers for answer in replica) == {"access-1": 50}
     assert (await provider.seen())["asked"] == 1
     revealed = await fresh.reveal_token(ACME, "ann", "k")
     assert (revealed.token_data["access_token"], revealed.token_data["refresh_token"]) == ("access-1", "refresh-1")
@@ -70,7 +70,7 @@ async def test_one_that_died_before_the_provider_knew_is_made_up_for(
 ) -> None:
     await fresh.put_token(ACME, "ann", "k", oauth("access-0", refresh="refresh-0", expires_in=-5))
     await owner.execute("UPDATE oauth_connections SET asks = 1, epoch = 1, held_until = clock_timestamp() + interval '1 s'")
-    assert await run_replica(dsn, keys, provider, calls=2) == ["1", "1"]
+    assert await run_replica(dsn, keys, provider, calls=2) == ["access-1", "access-1"]
     assert (await provider.seen())["asked"] == 1
 
 

@@ -28,7 +28,7 @@ ERASED = {
     *("sessions", "messages", "runs", "past_turns", "memories", "token_usage", "usage_details", "idempotency_keys", "budgets"),
     *("user_tokens", "knowledge_entries", "api_keys", "data_exports", "job_details", "job_memory", "approvals"),
     *("supervisor_runs", "supervisor_details", "schedules", "schedule_fires", "webhook_endpoints", "webhook_deliveries"),
-    *("knowledge_details", "knowledge_chunks"),
+    *("knowledge_details", "knowledge_chunks", "token_connects", "token_uses"),
 }
 KEPT = {
     "audit_log": "who changed what, in a chain that must stay verifiable; nothing of what anybody said",
@@ -101,6 +101,21 @@ async def furnish(owner: Connection, *, tenant: str = "", user: str = "ann", mar
     await owner.execute(
         "INSERT INTO user_tokens (user_id, integration_key, provider, token_type, encrypted_token_data) VALUES ($1, 'k', 'p', 'jwt', $2)",
         stored,
+        mark,
+    )
+    await owner.execute(
+        "INSERT INTO token_connects (id, tenant_id, user_id, integration_key, provider, scopes, key_id, start_hash, expires_at)"
+        " VALUES ($1, $2, $3, 'k', $4, '{}', 1, $1, now())",
+        new_id("con"),
+        tenant,
+        user,
+        mark,
+    )
+    await owner.execute(
+        "INSERT INTO token_uses (at, tenant_id, user_id, integration_key, provider, run_id, tool)"
+        " VALUES (now(), $1, $2, 'k', 'p', 'r', $3)",
+        tenant,
+        user,
         mark,
     )
     await owner.execute(
@@ -258,6 +273,7 @@ async def test_an_export_holds_all_that_an_erasure_takes_and_no_secret(talk: Tal
         "usage": 450,
         "budget": 1,
         "credential": 1,
+        "credential_use": 1,
         "knowledge": 1,
         "key": 1,
     }

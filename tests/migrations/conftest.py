@@ -40,6 +40,7 @@ _CHECKED = {
     "supervisor_runs.status": "pending",
     "user_tokens.token_type": "jwt",
     "oauth_connections.status": "established",
+    "token_connects.status": "opened",
     "knowledge_entries.file_type": "company",
     "knowledge_entries.status": "active",
     "knowledge_entries.knowledge_status": "indexed",

@@ -21,7 +21,7 @@ from pointsman.api.admission import Admission, Place
 from pointsman.api.credentials import presented_key, principal_of, require_scope
 from pointsman.api.exchange import Exchange, refuse_repeated
 from pointsman.api.ports import Gateway
-from pointsman.api.problems import BodyTooLarge, MethodNotAllowed, render, translate
+from pointsman.api.problems import BodyTooLarge, MethodNotAllowed, render, render_page, translate
 from pointsman.api.routing import Endpoint, RouteTable
 from pointsman.kit import failpoints
 from pointsman.kit.principal import Principal
@@ -190,7 +190,10 @@ class Door:
         if exchange.started:
             # Too late for a status: the server breaks the connection of an answer that was not completed.
             return
-        await _send_problem(problem or InternalProblem(), exchange.request_id, send)
+        as_page = endpoint is not None and endpoint.shows_page and b"text/html" in exchange.headers.get(b"accept", b"")
+        rendered = (render_page if as_page else render)(problem or InternalProblem(), exchange.request_id)
+        await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
+        await send({"type": "http.response.body", "body": rendered.body})
 
     def _tell(self, exchange: Exchange, scope: Scope) -> None:
         self._gateway.metrics.http(exchange.template, scope["method"], exchange.status or 499, exchange.seconds)
@@ -212,12 +215,6 @@ _SELDOM_NEWS = frozenset({"/livez", "/readyz", "/metrics"})
 
 def _announce(exchange: Exchange, state: RateState) -> None:
     exchange.extra.extend((name.lower().encode(), value.encode()) for name, value in rate_headers(state).items())
-
-
-async def _send_problem(problem: Problem, request_id: str, send: Send) -> None:
-    rendered = render(problem, request_id)
-    await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
-    await send({"type": "http.response.body", "body": rendered.body})
 
 
 async def _refuse_protocol(scope: Scope, send: Send) -> None:

@@ -135,6 +135,14 @@ POLICIES: Mapping[str, Policy] = {
     # A stored answer would be one more place in which the secret is.
     "POST /v2/users/{id}/tokens/{key}/reveal": replace(scope("tokens:reveal"), replayed=False),
     "POST /v2/users/{id}/tokens/{key}/refresh": scope("tokens:write", "tokens:use"),
+    "GET /v2/users/{id}/tokens/{key}/uses": scope("tokens:read"),
+    # A stored answer would be one more place in which the link is.
+    "POST /v2/users/{id}/tokens/connect/{provider}": replace(scope("tokens:write"), replayed=False),
+    "GET /v2/users/{id}/connects/{connect}": scope("tokens:read", "tokens:write"),
+    # The link, the cookie of its page and the provider's `state` say who may.
+    "GET /v2/connect/{start}": PUBLIC,
+    "POST /v2/connect/{start}": PUBLIC,
+    "GET /v2/connect/{provider}/callback": PUBLIC,
     "GET /v2/engines": scope("engines:read"),
     "POST /v2/engines": scope("engines:write"),
     "GET /v2/engines/{id}": scope("engines:read"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http
 import inspect
 from typing import Any, NamedTuple
@@ -34,6 +35,16 @@ STATUS = {
     Kind.UNAVAILABLE: 503,
     Kind.UPSTREAM_TIMEOUT: 504,
 }
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
+<title>{title}</title></head>
+<body><h1>{title}</h1>
+{said}
+<p><small>{code}, request {request_id}</small></p>
+</body></html>
+"""
 
 
 class MalformedRequest(Problem):
@@ -113,6 +124,16 @@ def render(problem: Problem, request_id: str) -> Rendered:
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", b'Bearer realm="pointsman"'))
     return Rendered(status, headers, body)
+
+
+def render_page(problem: Problem, request_id: str) -> Rendered:
+    """The same for a person with a browser; whatever the problem quotes is escaped."""
+    rendered = render(problem, request_id)
+    said = [f"<p>{html.escape(text)}</p>" for text in (problem.detail, problem.hint) if text]
+    title = html.escape(problem.title)
+    body = _PAGE.format(title=title, said="\n".join(said), code=problem.code, request_id=html.escape(request_id)).encode()
+    kept = [(name, value) for name, value in rendered.headers if name not in {b"content-type", b"content-length"}]
+    return Rendered(rendered.status, [*kept, (b"content-type", b"text/html; charset=utf-8"), (b"content-length", b"%d" % len(body))], body)
 
 
 def page(code: str) -> str | None:

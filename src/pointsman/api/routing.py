@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from pointsman.api.policies import POLICIES, Policy, policy_of
-from pointsman.web.openapi import DescribedRoute
+from pointsman.web.openapi import HTML, DescribedRoute
 
 
 class RouteRefusedError(TypeError):
@@ -23,7 +23,10 @@ class RouteRefusedError(TypeError):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method of one route. `takes_json` says that its body is read, bounded and scanned before it runs."""
+    """One method of one route.
+
+    `takes_json` says that its body is read, bounded and scanned before it runs, `shows_page` that people's browsers come to it.
+    """
 
     method: str
     template: str
@@ -35,6 +38,7 @@ class Endpoint:
     body_required: bool
     body_model: Any
     needs_exit_stack: bool
+    shows_page: bool
 
 
 @dataclass(slots=True)
@@ -104,7 +108,8 @@ def _endpoints(route: BaseRoute, policies: Mapping[str, Policy]) -> Iterator[End
         if policy is None:
             raise RouteRefusedError(f"{method} {route.path} has no policy: add it to pointsman.api.policies.")
         takes_json, required, model = _body(route)
-        yield Endpoint(method, route.path, policy, route.app, route, parameters, takes_json, required, model, isinstance(route, APIRoute))
+        framed = isinstance(route, APIRoute)
+        yield Endpoint(method, route.path, policy, route.app, route, parameters, takes_json, required, model, framed, _is_page(route))
 
 
 def _body(route: Route) -> tuple[bool, bool, Any]:
@@ -115,6 +120,10 @@ def _body(route: Route) -> tuple[bool, bool, Any]:
         info = route.body_field.field_info
         return not isinstance(info, Form), info.is_required(), info.annotation
     return False, False, None
+
+
+def _is_page(route: Route) -> bool:
+    return isinstance(route, DescribedRoute) and any(answer.media == HTML for answer in route.operation.answers.values())
 
 
 _PARAMETER = re.compile(r"(?<=/)\{([A-Za-z_][A-Za-z0-9_]*)\}(?=/|$)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import cast
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -14,6 +13,7 @@ from pointsman.approvals.link_service import LinkService
 from pointsman.approvals.links import Link
 from pointsman.approvals.schemas import Choice
 from pointsman.web.deps import service
+from pointsman.web.forms import read_form
 from pointsman.web.openapi import Answer, DescribedRoute, Operation, Parameter
 
 _LONGEST_NOTE = 2000
@@ -32,9 +32,9 @@ async def show_link(request: Request) -> Response:
 async def decide_by_link(request: Request) -> Response:
     """Decide as the link allows."""
     link = _link(request)
-    form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
-    note = form.get("note", [""])[0].replace("\x00", "").strip()[:_LONGEST_NOTE] or None
-    approval = await service(request, LinkService).decide(link, form.get("token", [""])[0], note)
+    form = read_form(await request.body())
+    note = form.get("note", "").replace("\x00", "").strip()[:_LONGEST_NOTE] or None
+    approval = await service(request, LinkService).decide(link, form.get("token", ""), note)
     return HTMLResponse(pages.done(approval), headers=_HEADERS)
 
 

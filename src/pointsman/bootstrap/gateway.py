@@ -18,7 +18,7 @@ from pointsman.approvals.links import PURPOSE, Signer
 from pointsman.approvals.service import ApprovalService
 from pointsman.audit.chain import Sealer
 from pointsman.audit.service import AuditService
-from pointsman.bootstrap.credentials import provide_credentials
+from pointsman.bootstrap.credentials import Credentials
 from pointsman.bootstrap.execution import provide_execution
 from pointsman.bootstrap.jobs import provide_jobs
 from pointsman.bootstrap.knowledge import provide_knowledge
@@ -58,6 +58,7 @@ from pointsman.sessions.service import MemoryService, SessionService
 from pointsman.settings import Settings
 from pointsman.skills.shelf import SkillShelf
 from pointsman.teams.service import TeamService
+from pointsman.tools.sources import ToolSource
 from pointsman.usage import cost
 from pointsman.usage.service import UsageService
 from pointsman.web.streams import Flag
@@ -94,6 +95,7 @@ class Gateway:
         catalogue = Catalogue(db, self.listener)
         replay = Replay(db, live)
         self.scripts = make_scripts(db, settings)
+        self.tool_sources: dict[str, ToolSource] = {}
         self._chat = ChatService(
             db=db,
             catalogue=catalogue,
@@ -101,6 +103,7 @@ class Gateway:
             budgets=self.budgets,
             egress=self.egress,
             shelf=SkillShelf(db, self.scripts),
+            sources=self.tool_sources,
             live=live,
             journal=self._journal,
             replay=replay,
@@ -140,7 +143,7 @@ class Gateway:
             self.models,
             self._chat,
         )
-        self._oauth = provide_credentials(self)
+        self._credentials = Credentials(self)
         provide_execution(self)
         provide_jobs(self, replay)
         provide_skills(self, catalogue)
@@ -196,6 +199,7 @@ class Gateway:
             async with asyncio.timeout(2):
                 await self._deltas.flush()
                 await self._authenticator.flush()
+                await self._credentials.flush()
         except (TimeoutError, Unavailable):
             log.warning("close.not_everything_stored")
         await self.loops.stop()
@@ -205,7 +209,7 @@ class Gateway:
         await self.models.aclose()
         await self._webhooks.aclose()
         await self.egress.aclose()
-        await self._oauth.aclose()
+        await self._credentials.aclose()
         await self.db.close()
 
     async def _warm_up(self) -> None:

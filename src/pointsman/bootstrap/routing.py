@@ -13,6 +13,7 @@ from pointsman.audit import routes as audit_routes
 from pointsman.breakers import routes as breaker_routes
 from pointsman.budgets import routes as budget_routes
 from pointsman.chat import routes as chat_routes
+from pointsman.credentials import connect_routes
 from pointsman.credentials import routes as token_routes
 from pointsman.erasure import routes as erasure_routes
 from pointsman.execution import routes as execution_routes
@@ -48,6 +49,8 @@ def routers() -> list[APIRouter | BaseRoute]:
         usage_routes.router,
         budget_routes.router,
         token_routes.router,
+        connect_routes.router,
+        *connect_routes.routes,
         access_routes.router,
         approval_routes.router,
         *link_routes.routes,

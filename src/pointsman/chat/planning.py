@@ -162,7 +162,7 @@ def tool_names(agent: ResolvedAgent, user_id: str | None) -> tuple[list[str], st
 
     Memory comes with `enable_memory` where there is a user, the search of knowledge with `knowledge`.
     """
-    names = [tool["name"] for tool in agent.tools]
+    names = [tool["name"] for tool in agent.tools if tool["type"] == "builtin"]
     if agent.config.enable_memory and user_id is not None and MEMORY not in names:
         names.append(MEMORY)
     if agent.config.knowledge is not None and KNOWLEDGE_SEARCH not in names:

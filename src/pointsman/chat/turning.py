@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from pointsman.chat.patience import patiently
 from pointsman.chat.paying import payer_of
 from pointsman.chat.planning import Prepared
 from pointsman.chat.redriving import read_recorded
+from pointsman.credentials.using import RunUser
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.problems import Problem
 from pointsman.knowledge.library import USUAL, Library
@@ -29,6 +31,7 @@ from pointsman.skills.active import Restricted, active_skills
 from pointsman.skills.tools import Shelf, SkillTools
 from pointsman.tools.builtin import Builtins
 from pointsman.tools.permitted import Asked, Asker, Permitted
+from pointsman.tools.sources import Joined, ToolSource
 from pointsman.turns.loop import TurnPaused, run_turn
 from pointsman.turns.ports import Toolbox
 
@@ -53,16 +56,18 @@ class Turns:
         models: Models,
         budgets: Budgets,
         shelf: Shelf,
+        sources: Mapping[str, ToolSource],
         members: Members,
         begin: Begin,
         settings: RunSettings,
         approval_ttl: timedelta,
     ) -> None:
-        """Make one; `begin` drives the run of a member that was opened here."""
+        """Make one; `sources` are those of tools that are not built in, by type, and `begin` drives a member's run that was opened here."""
         self._db = db
         self._models = models
         self._budgets = budgets
         self._shelf = shelf
+        self._sources = sources
         self._members = members
         self._begin = begin
         self._settings = settings
@@ -89,7 +94,7 @@ class Turns:
         reasons = await self._models.reasoning(prepared.models[0])
         plan = planning.plan_turn(prepared, past, reasons=reasons, max_steps=self._settings.max_steps)
         models = self._budgets.around(self._models, payer_of(facts), facts.id, epoch=drive.live.epoch)
-        tools = self._tools(drive, prepared, before)
+        tools = self._tools(drive, prepared, before, await self._opened(drive, prepared))
         while isinstance(result := await run_turn(plan, drive.state, models, tools, drive), TurnPaused):
             if await drive.pause(result.asking, self._db, self._approval_ttl):
                 return
@@ -115,7 +120,13 @@ class Turns:
         before = Before(recorded.asked_for, Telling(recorded.told, void=not paused))
         await self.take(drive, prepared, new_session=False, before=before)
 
-    def _tools(self, drive: Drive, prepared: Prepared, before: Before) -> Toolbox:
+    async def _opened(self, drive: Drive, prepared: Prepared) -> list[Toolbox]:
+        facts = drive.facts
+        user = RunUser(facts.tenant_id, facts.user_id, facts.id)
+        listed = {kind: [tool for tool in prepared.agent.tools if tool["type"] == kind] for kind in self._sources}
+        return [await self._sources[kind].open(references, user) for kind, references in listed.items() if references]
+
+    def _tools(self, drive: Drive, prepared: Prepared, before: Before, opened: Sequence[Toolbox]) -> Toolbox:
         facts, agent = drive.facts, prepared.agent
         names, timezone = planning.tool_names(agent, facts.user_id)
         book = None
@@ -124,6 +135,8 @@ class Turns:
         known = agent.config.knowledge or {}
         library = Library(self._db, facts.tenant_id, known.get("collections", ()), known.get("top_k", USUAL))
         tools: Toolbox = Builtins(names, timezone=timezone, book=book, library=library)
+        if opened:
+            tools = Joined((tools, *opened))
         if prepared.team is not None:
             tools = Delegations(tools, self._members, self._begin, drive, prepared, prepared.team, before.telling)
         if agent.skills:

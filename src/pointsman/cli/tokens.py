@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Annotated, Any
 
 import typer
@@ -11,12 +12,16 @@ from pointsman.cli.connection import connected
 from pointsman.cli.exits import CommandRefused
 from pointsman.cli.inputs import confirm
 from pointsman.cli.options import Json, Most, Yes
-from pointsman.cli.output import fields, say, show_json, table
+from pointsman.cli.output import fields, say, show, show_json, show_json_line, table
+from pointsman.client.client import PointsmanClient
+from pointsman.client.tokens import Connect
 
 app = typer.Typer(help="Users' tokens for other systems.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 User = Annotated[str, typer.Argument(help="Id of the user.")]
 Key = Annotated[str, typer.Argument(metavar="INTEGRATION_KEY", help="What the token is called.")]
+_UNDER_WAY = {"pending", "opened", "exchanging"}
+_LOOK_EVERY = 1.0
 _SECRET_OF = {"oauth2": "access_token", "api_key": "api_key", "jwt": "token"}
 
 
@@ -68,6 +73,40 @@ def refresh_token(user: User, key: Key, *, as_json: Json = False) -> None:
     show_json(token) if as_json else say(f"token {key} of {user} is good until {token['expires_at'] or 'it is revoked'}")
 
 
+@app.command("connect")
+def connect(
+    provider: Annotated[str, typer.Argument(help="An OAuth provider, such as github.")],
+    *,
+    user: Annotated[str, typer.Option("--user", help="Id of the user whose account it is.")],
+    key: Annotated[str | None, typer.Option("--as", help="What the token is to be called; without it as the provider.")] = None,
+    scopes: Annotated[list[str] | None, typer.Option("--scope", help="What the user is asked for; may be repeated.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Whether to wait until the user is done.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Print the address at which a user connects an account in a browser, and wait until that is done."""
+    body = ({"integration_key": key} if key else {}) | ({"scopes": scopes} if scopes else {})
+    with connected() as client:
+        opened = client.tokens.connect(user, provider, body)
+        show_json_line(opened) if as_json else show(opened["url"])
+        if not wait:
+            return
+        say(f"{user} opens this address in a browser; waiting until {provider} is connected …")
+        ended = _ended(client, opened)
+    if as_json:
+        show_json_line(ended)
+    if ended["status"] != "connected":
+        raise CommandRefused(f"{provider} was not connected: {ended['failure'] or 'the time is over.'}", hint="Run the command again.")
+    say(f"connected {provider} for {user} as {ended['integration_key']}")
+
+
+@app.command("uses")
+def list_uses(user: User, key: Key, *, most: Most = 50, as_json: Json = False) -> None:
+    """List which runs and tools used a token."""
+    with connected() as client:
+        uses = list(client.tokens.uses(user, key, most=most))
+    show_json(uses) if as_json else table(uses, ["at", "run_id", "tool", "provider"])
+
+
 @app.command("delete")
 def delete_token(user: User, key: Key, *, yes: Yes = False) -> None:
     """Have a token revoked at its provider where that is possible, and forget it."""
@@ -75,6 +114,13 @@ def delete_token(user: User, key: Key, *, yes: Yes = False) -> None:
     with connected() as client:
         client.tokens.delete(user, key)
     say(f"deleted token {key} of {user}")
+
+
+def _ended(client: PointsmanClient, connect: Connect) -> Connect:
+    while connect["status"] in _UNDER_WAY:
+        time.sleep(_LOOK_EVERY)
+        connect = client.tokens.connected(connect["user_id"], connect["id"])
+    return connect
 
 
 def _secret() -> str:

@@ -69,6 +69,81 @@ class TokenRefreshing(Problem):
     title = "The token is being refreshed"
 
 
+class RunWithoutUser(Problem):
+    """A tool uses the credential of the user for whom the run acts, and the run names no user.
+
+    Name one as `user_id` in the request that begins the run.
+    """
+
+    kind = Kind.CONFLICT
+    code = "run-without-user"
+    title = "The run has no user"
+
+
+class UserNotConnected(Problem):
+    """A tool uses a credential that the user for whom the run acts has not given to the gateway.
+
+    The user connects at the address that `POST /v2/users/{user_id}/tokens/connect/{provider}` gives, or somebody stores the credential
+    with `PUT /v2/users/{user_id}/tokens/{integration_key}`. Then the tool can be called again.
+    """
+
+    kind = Kind.CONFLICT
+    code = "user-not-connected"
+    title = "The user has not connected this"
+
+
+class ConnectDisabled(Problem):
+    """Users cannot connect accounts, because the operator has not said where their browsers reach this gateway.
+
+    Set `POINTSMAN_PUBLIC_URL` to that address, and register `<address>/v2/connect/<provider>/callback` at the provider.
+    """
+
+    kind = Kind.CONFLICT
+    code = "connect-disabled"
+    title = "Accounts cannot be connected here"
+
+
+class ConnectNotFound(Problem):
+    """The user has no connect of this id. It is forgotten a day after its time was over, and those of other tenants look the same."""
+
+    kind = Kind.NOT_FOUND
+    code = "connect-not-found"
+    title = "There is no such connect"
+
+
+class ConnectLinkInvalid(Problem):
+    """The address at which a user begins to connect an account is not known, was used already, or its time is over.
+
+    Ask whoever sent it for a new one: `POST /v2/users/{user_id}/tokens/connect/{provider}`.
+    """
+
+    kind = Kind.FORBIDDEN
+    code = "connect-link-invalid"
+    title = "The link cannot be used"
+
+
+class ConnectRefused(Problem):
+    """A provider sent a browser back with something that does not belong to what this browser began here, so nothing was stored.
+
+    The way back was taken before, its time is over, another browser began it, or another issuer answered. Begin anew, in one browser.
+    """
+
+    kind = Kind.FORBIDDEN
+    code = "connect-refused"
+    title = "This was not begun here"
+
+
+class ConnectDenied(Problem):
+    """The provider did not grant what the user was asked for, mostly because the user said no. Nothing was stored.
+
+    Ask for a new link to try again.
+    """
+
+    kind = Kind.CONFLICT
+    code = "connect-denied"
+    title = "The account was not connected"
+
+
 class OAuthProviderNotFound(Problem):
     """No OAuth provider has this name, so a token of it can be stored and used, but not refreshed.
 

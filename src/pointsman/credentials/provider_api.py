@@ -1,7 +1,8 @@
-"""What is asked of a provider: to refresh a token and to revoke it. Its addresses are the operator's, hence trusted."""
+"""What is asked of a provider: to grant a token, to refresh it and to revoke it. Its addresses are the operator's, hence trusted."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
@@ -12,8 +13,10 @@ from pointsman.credentials.providers import Provider
 from pointsman.kit.egress import Answer, EgressFailed, EgressTimeout, EgressTooLarge, Trusted
 
 WITHIN = timedelta(seconds=10)
+_FORM = "application/x-www-form-urlencoded"
 _MOST = 262_144
 _LONGEST_RETRY_AFTER = 3600.0
+_OF_GRANT = {"access_token", "refresh_token", "expires_in", "scope", "token_type"}
 # The providers' names for one thing: the user has to connect anew.
 _GONE = {"invalid_grant", "bad_refresh_token", "invalid_refresh_token", "token_revoked", "token_expired"}
 
@@ -41,6 +44,11 @@ class ProviderApi:
         """A new access token. Raises GrantRefused, OAuthProviderFailed where it may be tried again, OAuthProviderRefused where not."""
         return await self._grant(provider, {"grant_type": "refresh_token", "refresh_token": refresh_token})
 
+    async def exchange(self, provider: Provider, code: str, *, redirect_uri: str, verifier: str) -> Granted:
+        """What a user consented to. A code is good once, so it is asked once. Raises what `refresh` raises."""
+        asked = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+        return await self._grant(provider, asked | ({"code_verifier": verifier} if provider.known.pkce else {}))
+
     async def revoke(self, provider: Provider, token: str) -> bool:
         """Whether the provider says that the token is gone; False where it offers no way or did not answer so."""
         if provider.known.revoke_url is None:
@@ -62,8 +70,8 @@ class ProviderApi:
         from authlib.oauth2.auth import ClientAuth  # noqa: PLC0415 - a twentieth of a second that the start need not wait for
 
         client: Any = ClientAuth(provider.client_id, provider.client_secret, provider.known.auth)
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        url, headers, body = client.prepare("POST", url, headers, urlencode(asked))
+        kind, body = ("application/json", json.dumps(asked)) if provider.known.sends_json else (_FORM, urlencode(asked))
+        url, headers, body = client.prepare("POST", url, {"Content-Type": kind, "Accept": "application/json"}, body)
         try:
             return await self._http.request("POST", url, headers=headers, body=body.encode(), timeout=WITHIN, most=_MOST)
         except (EgressFailed, EgressTimeout, EgressTooLarge) as problem:
@@ -74,18 +82,26 @@ def _granted(provider: Provider, answer: Answer) -> Granted:
     if answer.status == 429 or answer.status >= 500:
         detail = f"The provider {provider.name} answered with status {answer.status}."
         raise OAuthProviderFailed(detail, hint="Try again later.", retry_after=_retry_after(answer))
-    said = _object(provider, answer)
+    said = _of_user(_object(provider, answer), provider.known.within)
     error = said.get("error")
-    if error in _GONE:
+    if isinstance(error, str) and error in _GONE:
         raise GrantRefused
     # Some providers tell of failures with status 200.
     if answer.status != 200 or error or said.get("ok") is False or not isinstance(said.get("access_token"), str):
         raise OAuthProviderRefused(
-            f"The provider {provider.name} refused ({answer.status}, {_word(error)}).",
+            f"The provider {provider.name} refused ({answer.status}, {word(error)}).",
             hint="An operator checks the client's id, secret and redirect address at the provider.",
         )
     kept = {name: value for name, value in said.items() if name not in {"ok", "expires_in", "scope"}}
     return Granted(kept, _seconds(said.get("expires_in")), _scopes(said.get("scope")))
+
+
+def _of_user(said: dict[str, Any], within: str | None) -> dict[str, Any]:
+    """With the part of it that is the user's in place of what is not."""
+    part = said.get(within) if within else None
+    if not isinstance(part, dict):
+        return said
+    return {name: value for name, value in said.items() if name not in {within, *_OF_GRANT}} | cast("dict[str, Any]", part)
 
 
 def _object(provider: Provider, answer: Answer) -> dict[str, Any]:
@@ -98,7 +114,7 @@ def _object(provider: Provider, answer: Answer) -> dict[str, Any]:
     return cast("dict[str, Any]", said)
 
 
-def _word(error: object) -> str:
+def word(error: object) -> str:
     """A provider's own code, if it is one: its text might repeat what it was sent."""
     return error if isinstance(error, str) and len(error) <= 50 and error.replace("_", "").isalnum() else "no code"
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
-from pointsman.credentials.schemas import TokenPut, TokenRead, TokenRevealed
+from pointsman.credentials.schemas import INTEGRATION_KEY, TokenPut, TokenRead, TokenRevealed, TokenUseRead
 from pointsman.credentials.service import TokenService
 from pointsman.kit.ids import CHOSEN_ID
 from pointsman.web.deps import Caller, provided
@@ -16,7 +16,7 @@ router = APIRouter(tags=["tokens"])
 
 Tokens = Annotated[TokenService, Depends(provided(TokenService))]
 UserId = Annotated[str, Path(pattern=CHOSEN_ID, max_length=255, description="A user of the caller's tenant.")]
-IntegrationKey = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="What the token is called.")]
+IntegrationKey = Annotated[str, Path(pattern=INTEGRATION_KEY, description="What the token is called.")]
 
 
 @router.get("/v2/users/{user_id}/tokens")
@@ -53,3 +53,11 @@ async def refresh_token(tokens: Tokens, caller: Caller, user_id: UserId, integra
 async def reveal_token(tokens: Tokens, caller: Caller, user_id: UserId, integration_key: IntegrationKey) -> TokenRevealed:
     """Read a token with its secret, renewed if it is about to expire, which the log of changes remembers."""
     return await tokens.reveal_token(caller, user_id, integration_key)
+
+
+@router.get("/v2/users/{user_id}/tokens/{integration_key}/uses")
+async def list_token_uses(
+    tokens: Tokens, caller: Caller, user_id: UserId, integration_key: IntegrationKey, limit: Limit = 50, cursor: Cursor = None
+) -> Page[TokenUseRead]:
+    """List which runs and tools used a token, newest first; also of one that was deleted since."""
+    return await tokens.list_uses(caller, user_id, integration_key, limit=limit, cursor=cursor)

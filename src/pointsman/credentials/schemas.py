@@ -16,6 +16,7 @@ TokenType = Literal["oauth2", "api_key", "jwt"]
 SECRET_OF: dict[str, str] = {"oauth2": "access_token", "api_key": "api_key", "jwt": "token"}
 _REFRESHED = {"oauth2"}
 _MOST_BYTES = 65_536
+INTEGRATION_KEY = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,49}$")]
 Scope = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,255}$")]
 
@@ -27,6 +28,44 @@ def _bounded(data: dict[str, Any]) -> dict[str, Any]:
 
 
 TokenData = Annotated[dict[str, Any], AfterValidator(_bounded)]
+
+
+class ConnectCreate(Body):
+    """What a user is to connect."""
+
+    integration_key: Annotated[str, StringConstraints(pattern=INTEGRATION_KEY)] | None = Field(
+        default=None, description="What the token is to be called; unset: as the provider."
+    )
+    scopes: Annotated[list[Scope], Field(max_length=100)] | None = Field(
+        default=None, description="What the user is asked for; unset: what the provider's settings say."
+    )
+
+
+class ConnectRead(Read):
+    """A user's way to connecting an account, and what came of it."""
+
+    id: str
+    user_id: str
+    integration_key: str
+    provider: str
+    scopes: list[str]
+    status: Literal["pending", "opened", "exchanging", "connected", "failed", "expired"] = Field(
+        description="`opened`: a browser is on its way to the provider; `exchanging`: it came back."
+    )
+    failure: str | None = Field(description="Why it failed.")
+    created_at: Moment
+    expires_at: Moment
+
+    @classmethod
+    def of(cls, row: Record) -> ConnectRead:
+        """From a row."""
+        return cls(**{name: row[name] for name in ConnectRead.model_fields})
+
+
+class ConnectIssued(ConnectRead):
+    """A way that was just opened, with the address at which the user begins; it is shown this once."""
+
+    url: str
 
 
 class TokenPut(Body):
@@ -83,6 +122,20 @@ class TokenRead(Read):
         values: dict[str, Any] = {name: row[name] for name in cls.model_fields if name != "status"}
         values |= {"user_id": row["user_id"].rpartition("/")[2], "status": "reauth_required" if reauth else "active"}
         return cls(**values)
+
+
+class TokenUseRead(Read):
+    """That a token was used."""
+
+    at: Moment
+    provider: str
+    run_id: str
+    tool: str
+
+    @classmethod
+    def of(cls, row: Record) -> TokenUseRead:
+        """From a row."""
+        return cls(**{name: row[name] for name in cls.model_fields})
 
 
 class TokenRevealed(TokenRead):

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from pointsman.audit.service import record
-from pointsman.credentials import connection_queries, queries
+from pointsman.credentials import connection_queries, queries, use_queries
 from pointsman.credentials.errors import TokenNotFound
 from pointsman.credentials.provider_api import ProviderApi
 from pointsman.credentials.providers import Providers
-from pointsman.credentials.refreshing import Refresher
-from pointsman.credentials.schemas import SECRET_OF, TokenPut, TokenRead, TokenRevealed
-from pointsman.credentials.sealing import identity, seal, stored_user, unseal
+from pointsman.credentials.refreshing import TOPIC, Refresher
+from pointsman.credentials.schemas import SECRET_OF, TokenPut, TokenRead, TokenRevealed, TokenUseRead
+from pointsman.credentials.sealing import identity, stored_user, unseal
+from pointsman.credentials.storing import store
 from pointsman.kit.crypto import KeyRing, SecretUnreadable
 from pointsman.kit.db import Connection, Database, Record
+from pointsman.kit.notify import notify
 from pointsman.kit.principal import Principal
 from pointsman.web.paging import Page, decode_cursor, page_of
 
@@ -35,20 +37,7 @@ class TokenService:
         body.check()
         user = stored_user(principal.tenant_key, user_id)
         async with self._db.transaction() as connection:
-            row = await queries.put_token(
-                connection,
-                user=user,
-                integration_key=integration_key,
-                provider=body.provider,
-                token_type=body.token_type,
-                ciphertext=seal(self._ring, body.token_data, identity(user, integration_key, body.provider)),
-                scopes=body.scopes,
-                expires_at=body.expires_at,
-            )
-            if body.is_refreshable:
-                await connection_queries.establish(connection, row["id"])
-            else:
-                await connection_queries.forget(connection, row["id"])
+            row = await store(connection, self._ring, user, integration_key, body)
             await _note(connection, principal, "token.stored", row)
         return TokenRead.of(row)
 
@@ -64,6 +53,17 @@ class TokenService:
         """An active token. Raises TokenNotFound."""
         async with self._db.connection() as connection:
             return _read(await _require(connection, principal, user_id, integration_key))
+
+    async def list_uses(
+        self, principal: Principal, user_id: str, integration_key: str, *, limit: int, cursor: str | None
+    ) -> Page[TokenUseRead]:
+        """Which runs and tools used a token, newest first; also of one that is deleted."""
+        before: Any = decode_cursor(cursor, int)
+        async with self._db.connection() as connection:
+            rows = await use_queries.list_uses(
+                connection, principal.tenant_key, user_id, integration_key, before=before[0] if before else None, limit=limit + 1
+            )
+        return page_of(rows, limit, TokenUseRead.of, lambda row: (row["id"],))
 
     async def refresh_token(self, principal: Principal, user_id: str, integration_key: str) -> TokenRead:
         """As the provider renewed it. Raises TokenNotFound, and what `Refresher.fresh` raises."""
@@ -92,6 +92,7 @@ class TokenService:
             if row is not None:
                 await connection_queries.forget(connection, row["id"])
                 await _note(connection, principal, "token.deleted", row, revoked_at_provider=revoked)
+                await notify(connection, TOPIC, row["id"])
 
     async def _revoke(self, row: Record) -> bool:
         provider = self._providers.find(row["provider"])

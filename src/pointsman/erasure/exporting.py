@@ -83,6 +83,7 @@ SECTIONS: dict[str, Section] = {
     "credential": _section(
         "t.integration_key, t.provider, t.token_type, t.scopes, t.expires_at, t.created_at", "user_tokens t", _STORED_USER, ("t.id", "int")
     ),
+    "credential_use": _section("t.integration_key, t.provider, t.run_id, t.tool, t.at", "token_uses t", _MINE, ("t.id", "bigint")),
     "knowledge": _section("t.*", "knowledge_entries t", "t.tenant_id = $1 AND $2::varchar IS NULL", ("t.id", "uuid")),
     "key": _section(
         "t.id, t.name, t.scopes, t.rate_limit, t.expires_at, t.last_used_at, t.is_active, t.created_at",

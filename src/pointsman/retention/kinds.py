@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pointsman.credentials import disposal as credentials
 from pointsman.jobs import disposal as jobs
 from pointsman.kit.db import Connection
 from pointsman.retention import queries
@@ -20,6 +21,7 @@ from pointsman.web import idempotency_queries
 from pointsman.web.idempotency import KEPT as ANSWERS_KEPT
 from pointsman.webhooks import disposal as webhooks
 
+_CONNECTS_KEPT = timedelta(days=1)  # long enough to be asked what came of one
 _SNAPSHOTS_KEPT = timedelta(days=1)  # longer than any replica believes in a snapshot that it stored
 
 
@@ -49,6 +51,8 @@ def batches(settings: RetentionSettings) -> dict[str, Batch]:
         ("schedule_fires", runs_kept, _fires),
         ("usage", _kept(settings.usage), _usage),
         ("webhook_deliveries", _kept(settings.webhooks), _deliveries),
+        ("token_uses", _kept(settings.token_uses), _token_uses),
+        ("token_connects", _CONNECTS_KEPT, _token_connects),
         ("snapshots", _SNAPSHOTS_KEPT, _snapshots),
         ("idempotency", ANSWERS_KEPT, _idempotency),
     ]
@@ -146,6 +150,24 @@ def _deliveries(kept: timedelta) -> Batch:
     async def batch(connection: Connection, place: Any, most: int) -> Swept:
         del place
         rows = await webhooks.expire_deliveries(connection, kept, most)
+        return Swept(rows, None, rows == most)
+
+    return batch
+
+
+def _token_uses(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        del place
+        rows = await credentials.expire_uses(connection, kept, most)
+        return Swept(rows, None, rows == most)
+
+    return batch
+
+
+def _token_connects(kept: timedelta) -> Batch:
+    async def batch(connection: Connection, place: Any, most: int) -> Swept:
+        del place
+        rows = await credentials.expire_connects(connection, kept, most)
         return Swept(rows, None, rows == most)
 
     return batch

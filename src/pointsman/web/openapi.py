@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOCATION: Mapping[str, Any] = {"Location": {"required": True, "description": "Where it is found.", "schema": {"type": "string"}}}
 EVENT_STREAM = "text/event-stream"
+HTML = "text/html"
 JSON = "application/json"
 
 
