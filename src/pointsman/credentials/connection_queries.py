@@ -18,7 +18,8 @@ SELECT t.id, t.user_id, t.integration_key, t.provider, t.token_type, t.encrypted
        t.updated_at, t.is_active, c.token_id IS NOT NULL AS refreshable, c.status, c.generation, c.asks,
        t.expires_at <= clock_timestamp() AS expired, t.expires_at <= clock_timestamp() + $3::interval AS due,
        c.refreshed_at > clock_timestamp() - $4::interval AS just_refreshed, c.held_until > clock_timestamp() AS held,
-       extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_in
+       extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_in,
+       extract(epoch FROM t.expires_at - clock_timestamp())::float8 AS ends_in
 FROM user_tokens t LEFT JOIN oauth_connections c ON c.token_id = t.id
 WHERE t.user_id = $1 AND t.integration_key = $2 AND t.is_active
 """

@@ -69,6 +69,29 @@ class TokenRefreshing(Problem):
     title = "The token is being refreshed"
 
 
+class RunWithoutUser(Problem):
+    """A tool uses the credential of the user for whom the run acts, and the run names no user.
+
+    Name one as `user_id` in the request that begins the run.
+    """
+
+    kind = Kind.CONFLICT
+    code = "run-without-user"
+    title = "The run has no user"
+
+
+class UserNotConnected(Problem):
+    """A tool uses a credential that the user for whom the run acts has not given to the gateway.
+
+    The user connects at the address that `POST /v2/users/{user_id}/tokens/connect/{provider}` gives, or somebody stores the credential
+    with `PUT /v2/users/{user_id}/tokens/{integration_key}`. Then the tool can be called again.
+    """
+
+    kind = Kind.CONFLICT
+    code = "user-not-connected"
+    title = "The user has not connected this"
+
+
 class OAuthProviderNotFound(Problem):
     """No OAuth provider has this name, so a token of it can be stored and used, but not refreshed.
 

@@ -34,7 +34,7 @@ from pointsman.kit.notify import Listener, notify
 from pointsman.kit.problems import Problem
 
 TOPIC = "tokens"
-_SKEW = timedelta(seconds=60)
+SKEW = timedelta(seconds=60)
 _RECENTLY = timedelta(seconds=5)
 _LEASE = timedelta(seconds=20)  # a request is over within 10
 _PATIENCE = timedelta(seconds=30)
@@ -94,7 +94,7 @@ class Refresher:
 
     async def _look(self, user: str, integration_key: str) -> Record:
         async with self._db.connection() as connection:
-            row = await queries.look(connection, user, integration_key, skew=_SKEW, recently=_RECENTLY)
+            row = await queries.look(connection, user, integration_key, skew=SKEW, recently=_RECENTLY)
         name = user.rpartition("/")[2]
         if row is None:
             raise TokenNotFound(f"User {name} has no active token {integration_key}.", hint=f"GET /v2/users/{name}/tokens lists them.")

@@ -9,11 +9,12 @@ from pointsman.credentials import connection_queries, queries
 from pointsman.credentials.errors import TokenNotFound
 from pointsman.credentials.provider_api import ProviderApi
 from pointsman.credentials.providers import Providers
-from pointsman.credentials.refreshing import Refresher
+from pointsman.credentials.refreshing import TOPIC, Refresher
 from pointsman.credentials.schemas import SECRET_OF, TokenPut, TokenRead, TokenRevealed
 from pointsman.credentials.sealing import identity, seal, stored_user, unseal
 from pointsman.kit.crypto import KeyRing, SecretUnreadable
 from pointsman.kit.db import Connection, Database, Record
+from pointsman.kit.notify import notify
 from pointsman.kit.principal import Principal
 from pointsman.web.paging import Page, decode_cursor, page_of
 
@@ -50,6 +51,7 @@ class TokenService:
             else:
                 await connection_queries.forget(connection, row["id"])
             await _note(connection, principal, "token.stored", row)
+            await notify(connection, TOPIC, row["id"])
         return TokenRead.of(row)
 
     async def list_tokens(self, principal: Principal, user_id: str, *, limit: int, cursor: str | None) -> Page[TokenRead]:
@@ -92,6 +94,7 @@ class TokenService:
             if row is not None:
                 await connection_queries.forget(connection, row["id"])
                 await _note(connection, principal, "token.deleted", row, revoked_at_provider=revoked)
+                await notify(connection, TOPIC, row["id"])
 
     async def _revoke(self, row: Record) -> bool:
         provider = self._providers.find(row["provider"])

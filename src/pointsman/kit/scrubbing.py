@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from html import escape
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -69,6 +72,25 @@ def register_secret(*secrets: str | SecretStr | None) -> None:
             # Longest first, so that a secret which begins like another one goes as a whole.
             _known[:] = sorted({*_known, value, quote(value), quote(value, safe="")}, key=len, reverse=True)
             _scrub_short.cache_clear()
+
+
+def spellings(secret: str) -> frozenset[str]:
+    """How a secret may come back from whoever was sent it: as it is, percent-encoded, within JSON or HTML, and within something in base64.
+
+    In base64 only its inner bytes are known, since its neighbours share the outer characters. Nothing for secrets of less than six
+    characters, which would hide half of every text.
+    """
+    if len(secret) < _SHORTEST:
+        return frozenset()
+    raw = secret.encode()
+    in_json = json.dumps(secret)[1:-1]
+    found = {secret, quote(secret), quote(secret, safe=""), in_json, in_json.replace("/", "\\/"), escape(secret)}
+    for shift in range(3):
+        inner = raw[(3 - shift) % 3 :]
+        whole = inner[: len(inner) // 3 * 3]
+        if len(whole) >= _SHORTEST:
+            found |= {base64.b64encode(whole).decode(), base64.urlsafe_b64encode(whole).decode()}
+    return frozenset(found)
 
 
 def scrub_text(text: str) -> str:
