@@ -46,6 +46,13 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "POINTSMAN_SKILLS__SCRIPT_MEMORY_MB": ("64", 64),
     "POINTSMAN_SKILLS__SCRIPT_OUTPUT_BYTES": ("1024", 1024),
     "POINTSMAN_SKILLS__CONCURRENT_SCRIPTS": ("2", 2),
+    "POINTSMAN_MCP__CONNECTIONS": ("9", 9),
+    "POINTSMAN_MCP__PROCESSES": ("2", 2),
+    "POINTSMAN_MCP__IDLE": ("30", timedelta(seconds=30)),
+    "POINTSMAN_MCP__STDIO__<NAME>__COMMAND": ("/usr/bin/files-server", "/usr/bin/files-server"),
+    "POINTSMAN_MCP__STDIO__<NAME>__ARGS": ('["--root", "/srv"]', ("--root", "/srv")),
+    "POINTSMAN_MCP__STDIO__<NAME>__ENV": (f'{{"API_KEY": "{SECRET}"}}', {"API_KEY": SecretStr(SECRET)}),
+    "POINTSMAN_MCP__STDIO__<NAME>__FOLDERS": ('["/srv"]', ("/srv",)),
     "POINTSMAN_KNOWLEDGE__STORE": ("s3://files/pointsman", "s3://files/pointsman"),
     "POINTSMAN_KNOWLEDGE__STORE_OPTIONS": (f'{{"access_key_id": "{SECRET}"}}', {"access_key_id": SecretStr(SECRET)}),
     "POINTSMAN_KNOWLEDGE__SOURCES": (
