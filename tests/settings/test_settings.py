@@ -89,6 +89,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
 def test_every_setting_is_reached_by_its_variable(given: Given, name: str) -> None:
     path = path_of(name)
     named = {"POINTSMAN_PROVIDERS__MINE__BASE_URL": "http://mine:1", "POINTSMAN_OAUTH__MINE__CLIENT_ID": "me"}
+    named |= {"POINTSMAN_MCP__STDIO__MINE__COMMAND": "/usr/bin/mine"}
     default = value_at(given(**named), path)
     text, expected = SAMPLES.get(name) or sample_for(default)
     variable = name.replace("<NAME>", "MINE")

@@ -24,7 +24,7 @@ async def test_a_call_whose_answer_was_lost_is_made_again_only_if_that_does_no_h
     first = await start(dsn, **ALLOWED)
     caller = Caller(first.url, key)
     server_id = await approved(caller, server.url)
-    calls = [call(server_id, "slow", "c1", seconds=30), call(server_id, "slow_look", "c2", seconds=3)]
+    calls = [call(server_id, "slow", "c1", seconds=30), call(server_id, "slow_look", "c2", seconds=1.5)]
     agent = await agent_with(caller, server_id, calls)
     async with caller.stream(agent, "Please.") as reader:
         run_id = reader.run_id

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.calling import Caller, unique
 from tests.tools.mcp_scene import McpScene, Server, approved, registered
 
-URL = "http://127.0.0.1:9/mcp"
+URL = "http://127.0.0.1:8099/mcp"
 
 
 @pytest.fixture
