@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from pages.markdown import code, docstring, page, table
 from pointsman.settings import PREFIX, Settings, variable_names
 
+TITLES = {"mcp": "MCP servers"}
 HEAD = ("Variable", "Type", "Default", "What it does")
 INTRODUCTION = """
 Settings are environment variables, read once when a process starts. A double underscore stands between two levels.
@@ -99,9 +100,20 @@ def fields_of(setting: str) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def section_blocks(name: str, section: type[BaseModel]) -> list[str]:
-    """A heading, the group's sentence and its table."""
-    listed = [row for key, field in section.model_fields.items() for row in rows(f"{PREFIX}{name.upper()}__{key.upper()}", field)]
-    return [f"## {name.capitalize()}", docstring(section), table(HEAD, listed)]
+    """A heading, the group's sentence and its table, in which what has several of a kind stands once for each of its fields."""
+    listed: list[tuple[str, str, str, str]] = []
+    for key, field in section.model_fields.items():
+        variable = f"{PREFIX}{name.upper()}__{key.upper()}"
+        inner = several_of(field)
+        listed += [row for part, one in inner.items() for row in rows(f"{variable}__<NAME>__{part.upper()}", one)] or rows(variable, field)
+    return [f"## {TITLES.get(name, name.capitalize())}", docstring(section), table(HEAD, listed)]
+
+
+def several_of(field: FieldInfo) -> dict[str, FieldInfo]:
+    """The fields of each of the groups that a field holds by name, if it holds such."""
+    kinds = get_args(field.annotation)
+    one = kinds[1] if len(kinds) == 2 and get_origin(field.annotation) is dict else None
+    return one.model_fields if isinstance(one, type) and issubclass(one, BaseModel) else {}
 
 
 def rows(variable: str, field: FieldInfo) -> list[tuple[str, str, str, str]]:

@@ -84,6 +84,13 @@ def _json_list(value: object) -> object:
         raise ValueError('This is not a JSON array, such as ["one", "two"].') from None
 
 
+def _json_object(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError('This is not a JSON object, such as {"NAME": "value"}.') from None
+
+
 Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_sensible)]
 Kept = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_time_kept)]
 # Without NoDecode a text that is not JSON would fail before it can be said which variable holds it.
@@ -240,6 +247,39 @@ class SkillSettings(_Section):
     concurrent_scripts: int = Field(default=4, ge=1, le=256, description="Scripts that one process runs at the same time.")
 
 
+class StdioServerSettings(_Section):
+    """An MCP server that is a program of this machine: it runs in a sandbox without a network, and sees the folders named here."""
+
+    command: str = Field(min_length=1, description="The program, with its path or to be found in `/usr/local/bin:/usr/bin:/bin`.")
+    args: Texts = Field(default=(), description="Its arguments, as a JSON array.")
+    env: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_json_object)] = Field(
+        default_factory=dict[str, SecretStr], description="Its whole environment besides PATH and HOME, as a JSON object."
+    )
+    folders: Texts = Field(
+        default=(), description="Folders that it may read, at the same path inside, as a JSON array; those of /usr it sees anyway."
+    )
+    description: str | None = Field(default=None, max_length=10_000, description="What it is for, told to who lists servers.")
+    memory_mb: int = Field(default=512, ge=16, le=65_536, description="Most memory of it and its children in MB (2^20 bytes).")
+    connect_seconds: float = Field(default=20.0, ge=0.1, le=60, description="Longest start, in seconds.")
+    call_seconds: float = Field(default=30.0, ge=0.1, le=60, description="Longest call, in seconds.")
+
+
+class McpSettings(_Section):
+    """How MCP servers are used, and those that are programs of this machine."""
+
+    connections: int = Field(default=256, ge=1, le=10_000, description="Sessions with servers that one process holds open.")
+    processes: int = Field(default=16, ge=1, le=1000, description="Servers with a command that run for one process at the same time.")
+    idle: Duration = Field(default=timedelta(minutes=5), description="How long a session without calls stays open.")
+    concurrent_calls: int = Field(default=8, ge=1, le=1000, description="Calls at once in one session.")
+    tools: int = Field(default=128, ge=1, le=2000, description="Most tools that a server may offer.")
+    schema_bytes: int = Field(default=524_288, ge=1024, description="Most bytes of a server's tools: names, descriptions and schemas.")
+    result_bytes: int = Field(default=65_536, ge=256, le=4_194_304, description="Most that a model is given of a result, in bytes.")
+    answer_bytes: int = Field(default=4_194_304, ge=65_536, description="Largest message from a server, in bytes.")
+    stdio: dict[str, StdioServerSettings] = Field(
+        default_factory=dict[str, StdioServerSettings], description="Servers with a command, by their id in lower case."
+    )
+
+
 class RetentionSettings(_Section):
     """How long ended work is kept, 1 day at least (`30d`, `P30D` or seconds); 0 keeps it for ever."""
 
@@ -379,6 +419,7 @@ class Settings(BaseSettings):
     workers: WorkerSettings = WorkerSettings()
     runner: RunnerSettings = RunnerSettings()
     skills: SkillSettings = SkillSettings()
+    mcp: McpSettings = McpSettings()
     retention: RetentionSettings = RetentionSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
@@ -443,7 +484,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def variable_names() -> dict[str, str]:
-    """Every setting's variable and description; a provider's and a secret's stand under the name `<NAME>`."""
+    """Every setting's variable and description; those of which there are several stand under the name `<NAME>`."""
     names: dict[str, str] = {}
     for name, field in Settings.model_fields.items():
         alias = field.validation_alias
@@ -459,6 +500,9 @@ def variable_names() -> dict[str, str]:
             names[f"{PREFIX}SECRETS__<NAME>"] = field.description or ""
         elif isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
             names.update(_section_names(f"{PREFIX}{name.upper()}__", field.annotation))
+            if field.annotation is McpSettings:
+                del names[f"{PREFIX}MCP__STDIO"]
+                names.update(_section_names(f"{PREFIX}MCP__STDIO__<NAME>__", StdioServerSettings))
         else:
             names[f"{PREFIX}{name.upper()}"] = field.description or ""
     return names
@@ -483,7 +527,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
 
 def _generic(name: str) -> tuple[str, str]:
     """A variable as `variable_names` has it, and the provider or secret whose name it holds."""
-    found = re.match(rf"({PREFIX}(?:PROVIDERS|OAUTH)__)([^_]+(?:_[^_]+)*)(?=__)|({PREFIX}SECRETS?__)([^_]+(?:_[^_]+)*)$", name)
+    found = re.match(rf"({PREFIX}(?:PROVIDERS|OAUTH|MCP__STDIO)__)([^_]+(?:_[^_]+)*)(?=__)|({PREFIX}SECRETS?__)([^_]+(?:_[^_]+)*)$", name)
     if found is None:
         return name, "<NAME>"
     head, chosen = (text for text in found.groups() if text is not None)

@@ -22,6 +22,8 @@ from pointsman.sessions import models as sessions
 from pointsman.skills import models as skills
 from pointsman.supervision import models as supervision
 from pointsman.teams import models as teams
+from pointsman.tools import models as tools
+from pointsman.tools.mcp import models as mcp
 from pointsman.usage import models as usage
 from pointsman.web import models as web
 from pointsman.webhooks import models as webhooks
@@ -39,6 +41,7 @@ SLICES = (
     execution,
     jobs,
     knowledge,
+    mcp,
     prompts,
     retention,
     runs,
@@ -47,6 +50,7 @@ SLICES = (
     skills,
     supervision,
     teams,
+    tools,
     usage,
     web,
     webhooks,

@@ -56,6 +56,10 @@ BODIES: dict[str, Any] = {
     "POST /v2/users/{}/tokens/connect/{}": {"integration_key": "code"},
     "POST /v2/schedules": {"subject_type": "agent", "subject_id": "support", "cron": "0 9 * * *", "request": {"message": "Well?"}},
     "PATCH /v2/schedules/{}": {"paused": True},
+    "POST /v2/mcp-servers": {"id": "new", "url": "https://mcp.invalid/mcp"},
+    "PATCH /v2/mcp-servers/{}": {"description": "Renamed"},
+    "POST /v2/mcp-servers/{}/inspect": {},
+    "POST /v2/mcp-servers/{}/approve": {"sha256": "0" * 64},
     "POST /v2/webhooks": {"url": "https://hooks.invalid/"},
     "PATCH /v2/webhooks/{}": {"name": "Renamed"},
     "POST /v2/webhooks/{}/replay": {"since": "2026-01-31T12:00:00Z"},
@@ -109,8 +113,10 @@ OPERATORS_ONLY = {
     "POST /v2/runner/sandboxes/{}/exec",
     "DELETE /v2/runner/sandboxes/{}/commands/{}",
     "POST /v2/breakers/{}/reset",
-    *(f"POST /v2/{noun}" for noun in ("engines", "targets")),
-    *(f"{method} /v2/{noun}/{{}}" for noun in ("engines", "targets") for method in ("PATCH", "DELETE")),
+    *(f"POST /v2/{noun}" for noun in ("engines", "targets", "mcp-servers")),
+    *(f"{method} /v2/{noun}/{{}}" for noun in ("engines", "targets", "mcp-servers") for method in ("PATCH", "DELETE")),
+    "POST /v2/mcp-servers/{}/inspect",
+    "POST /v2/mcp-servers/{}/approve",
 }
 LISTS = (
     "/v2/approvals",
@@ -186,6 +192,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         await client.patch("/v2/prompts/greeting", json={"template": "Two"})
         await client.put("/v2/prompts/greeting/labels/production", json={"version": 1})
         await _made(client, "/v2/skills", id="brief", name="brief", instructions="Be brief.")
+        await _made(client, "/v2/mcp-servers", id="crm", url="https://mcp.invalid/mcp")
         await _made(client, "/v2/agents", id="support", name="Support", prompt_service_id="greeting", config=CONFIG)
         # What asks before it remembers.
         asking = {"turns": [{"tool_calls": [{"name": "memory", "args": {"action": "recall"}, "id": "c1"}]}, {"text": "Done."}]}
@@ -235,6 +242,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         "users": "u2",
         "tenants": "nobody",
         "engines": "direct_ops",
+        "mcp-servers": "crm",
         "targets": "local",
         "runner": "pm-none-1",
     }
@@ -306,6 +314,8 @@ async def test_the_right_key_is_let_in_by_each_of_its_scopes(scene: Scene, endpo
         unserved = answer.status_code == 404 and answer.json()["code"] in {"runner-not-served", "sandbox-not-found"}
         # Nor are files taken from folders of its host.
         unserved = unserved or (answer.status_code == 422 and answer.json()["code"] == "source-refused")
+        # Nor is there an MCP server at an address that nobody has.
+        unserved = unserved or (answer.status_code == 502 and answer.json()["code"] == "mcp-server-failed")
         assert unserved or answer.status_code in {200, 201, 202, 204, 409}, (scope, answer.text)
         if answer.headers.get("content-type") == "application/json":
             json.loads(answer.content)

@@ -54,7 +54,7 @@ def test_every_direct_dependency_has_its_sentence() -> None:
     direct = {re.split(r"[\[<>=~!; ]", line, maxsplit=1)[0] for line in lines}
     rows = re.findall(r"^\| `([\w-]+)` \| (.+) \|$", (DOCS / "reference" / "dependencies.md").read_text(), re.MULTILINE)
     assert {name for name, sentence in rows if len(sentence) > 10} == direct
-    assert len(direct) <= 52
+    assert len(direct) <= 54
 
 
 def test_every_guarantee_is_shown_by_a_test_or_said_to_come_later() -> None:
@@ -73,7 +73,7 @@ class TestPage:
     def test_names_only_settings_that_exist(self, path: Path) -> None:
         known = {*variable_names(), *CLIENT_VARIABLES}
         named = set(re.findall(r"\bPOINTSMAN_(?:[A-Z]|_(?=[A-Z<]|_[A-Z<])|<NAME>)+", path.read_text()))
-        of_providers = {re.sub(r"^(POINTSMAN_PROVIDERS__)(?!<)\w+?(__)", r"\1<NAME>\2", name) for name in named}
+        of_providers = {re.sub(r"^(POINTSMAN_(?:PROVIDERS|MCP__STDIO)__)(?!<)\w+?(__)", r"\1<NAME>\2", name) for name in named}
         generic = {re.sub(r"^(POINTSMAN_SECRETS__)\w+$", r"\1<NAME>", name) for name in of_providers}
         assert {name for name in generic if name not in known and not any(other.startswith(f"{name}__") for other in known)} == set()
 

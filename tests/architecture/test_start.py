@@ -6,7 +6,19 @@ import subprocess
 import sys
 
 # Needed by some requests or commands only, each a noticeable part of a second.
-LATER = {"aiohttp", "alembic", "anthropic", "genai_prices", "google.genai", "openai", "pydantic_ai", "sqlalchemy", "pointsman.tables"}
+LATER = {
+    "aiohttp",
+    "alembic",
+    "anthropic",
+    "genai_prices",
+    "google.genai",
+    "mcp",
+    "mcp_types",
+    "openai",
+    "pydantic_ai",
+    "sqlalchemy",
+    "pointsman.tables",
+}
 SERVING = "import sys, pointsman.bootstrap, pointsman.api.app, pointsman.api.server, pointsman.migrations; print(*sys.modules)"
 
 

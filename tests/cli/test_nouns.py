@@ -235,3 +235,15 @@ def test_a_user_is_exported_to_a_file_and_erased_with_its_id(scene: Scene, agent
     assert erased["counts"]["usage"] == sum(line["kind"] == "usage" for line in lines)
     assert json.loads(cli.run("sessions", "list", "--user", "leaver", "--json").stdout) == []
     assert "erased nobody" in cli.run("tenants", "erase", "nobody", "--without-export", "--yes").stderr
+
+
+def test_an_mcp_server_is_added_inspected_approved_and_removed(scene: Scene) -> None:
+    cli = scene.cli
+    assert "next: pointsman mcp inspect crm" in cli.run("mcp", "add", "crm", "https://crm.invalid/mcp", "--header", "X-Team:blue").stderr
+    assert "new" in cli.run("mcp", "list").stdout
+    assert json.loads(cli.run("mcp", "show", "crm", "--json").stdout)["headers"] == {"X-Team": "blue"}
+    assert "no public address" in cli.run("mcp", "inspect", "crm", expect=8).stderr
+    assert "Nothing of crm waits" in cli.run("mcp", "approve", "crm", "--yes", expect=2).stderr
+    assert "NAME:VALUE" in cli.run("mcp", "add", "x", "https://crm.invalid/mcp", "--header", "blue", expect=2).stderr
+    cli.run("mcp", "remove", "crm", "--yes")
+    assert "crm" not in cli.run("mcp", "list").stdout

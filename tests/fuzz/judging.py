@@ -76,9 +76,13 @@ def excuse(failure: Failure, case: AnyCase, response: Response) -> str:
             return "the caller's own key went in place of a wrong one"
     if isinstance(failure, RejectedPositiveData):
         return _why_rejected(code, told, case)
-    if response.status_code in {502, 503, 504} and code.startswith("model-") and case.path.endswith("/chat"):
-        return "the provider failed, or a script said that it does"
-    return ""
+    return _UPSTREAMS.get((case.path.rpartition("/")[2], code.partition("-")[0]), "") if response.status_code in {502, 503, 504} else ""
+
+
+_UPSTREAMS = {
+    ("chat", "model"): "the provider failed, or a script said that it does",
+    ("inspect", "mcp"): "nobody is at the address of an MCP server that was made up",
+}
 
 
 def _why_rejected(code: str, told: Any, case: AnyCase) -> str:
@@ -106,6 +110,7 @@ _RULES_BEYOND_SCHEMA: dict[str, str] = {
     "budget-exhausted": "a budget that another request made",
     "budget-unpriced": "a budget in dollars needs a model with a price",
     "skill-unknown": "an agent has skills that exist",
+    "mcp-server-unknown": "an agent or a prompt has tools of MCP servers that exist",
     "skill-invalid": "a skill's parts fit together, as the open format wants them",
     "skill-archive-refused": "an import is a folder of files with a SKILL.md",
     "upload-invalid": "an upload is a form with a file",
@@ -135,6 +140,10 @@ _PLACES: tuple[tuple[str, str], ...] = (
         "pools, targets and engines exist, a workspace is a tar",
     ),
     (r"(POST|PATCH) /v2/schedules\S* /(cron|timezone|request.*)", "a cron expression and a time zone exist, and nobody reads along"),
+    (
+        r"(POST|PATCH) /v2/mcp-servers\S* /(url|headers.*)",
+        "an address is public, headers name credentials and hold none",
+    ),
     (r"(PUT|PATCH) /v2/teams/\S+ /path/agent_id", "a member is an agent that exists"),
     (
         r"(POST|PATCH) /v2/(engines|targets)(/\{\w+\})? /(handler_config|connection_config|capacity).*",

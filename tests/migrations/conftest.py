@@ -29,6 +29,7 @@ _VALUES: dict[type, Any] = {
 }
 _CHECKED = {
     "schedules.subject_type": "agent",
+    "mcp_pins.type": "http",
     "schedules.missed": "skip",
     "schedule_fires.status": "pending",
     "circuit_breakers.kind": "target",

@@ -85,7 +85,6 @@ async def test_a_mistyped_tool_gets_a_suggestion(api: httpx.AsyncClient) -> None
 @pytest.mark.parametrize(
     ("tool", "place"),
     [
-        ({"type": "mcp", "name": "files", "server": "x"}, "/tools/0/type"),
         ({"type": "openapi", "name": "petstore"}, "/tools/0/type"),
         ({"type": "builtin", "name": "http_fetch"}, "/tools/0/name"),
     ],

@@ -46,6 +46,13 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "POINTSMAN_SKILLS__SCRIPT_MEMORY_MB": ("64", 64),
     "POINTSMAN_SKILLS__SCRIPT_OUTPUT_BYTES": ("1024", 1024),
     "POINTSMAN_SKILLS__CONCURRENT_SCRIPTS": ("2", 2),
+    "POINTSMAN_MCP__CONNECTIONS": ("9", 9),
+    "POINTSMAN_MCP__PROCESSES": ("2", 2),
+    "POINTSMAN_MCP__IDLE": ("30", timedelta(seconds=30)),
+    "POINTSMAN_MCP__STDIO__<NAME>__COMMAND": ("/usr/bin/files-server", "/usr/bin/files-server"),
+    "POINTSMAN_MCP__STDIO__<NAME>__ARGS": ('["--root", "/srv"]', ("--root", "/srv")),
+    "POINTSMAN_MCP__STDIO__<NAME>__ENV": (f'{{"API_KEY": "{SECRET}"}}', {"API_KEY": SecretStr(SECRET)}),
+    "POINTSMAN_MCP__STDIO__<NAME>__FOLDERS": ('["/srv"]', ("/srv",)),
     "POINTSMAN_KNOWLEDGE__STORE": ("s3://files/pointsman", "s3://files/pointsman"),
     "POINTSMAN_KNOWLEDGE__STORE_OPTIONS": (f'{{"access_key_id": "{SECRET}"}}', {"access_key_id": SecretStr(SECRET)}),
     "POINTSMAN_KNOWLEDGE__SOURCES": (
@@ -88,6 +95,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
 def test_every_setting_is_reached_by_its_variable(given: Given, name: str) -> None:
     path = path_of(name)
     named = {"POINTSMAN_PROVIDERS__MINE__BASE_URL": "http://mine:1", "POINTSMAN_OAUTH__MINE__CLIENT_ID": "me"}
+    named |= {"POINTSMAN_MCP__STDIO__MINE__COMMAND": "/usr/bin/mine"}
     default = value_at(given(**named), path)
     text, expected = SAMPLES.get(name) or sample_for(default)
     variable = name.replace("<NAME>", "MINE")

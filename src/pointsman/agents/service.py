@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -21,9 +22,11 @@ from pointsman.kit.merge_patch import merge_patch
 from pointsman.kit.notify import notify
 from pointsman.kit.principal import Principal
 from pointsman.skills.pinning import require_skills
+from pointsman.tools.sources import ToolSource, require_tools
 from pointsman.web.paging import Page, decode_cursor, page_of
 
 TOPIC = "agents"
+_NO_SOURCES: Mapping[str, ToolSource] = MappingProxyType({})
 Changed = Callable[[str], None]
 
 
@@ -35,11 +38,20 @@ class AgentService:
     """Agents as data.
 
     `changed` is called with the agent's id after each committed change, `prompt_changed` with the id of the prompt that may have
-    changed with it, for caches in this process.
+    changed with it, for caches in this process. `sources` know the tools that are not built in, by type.
     """
 
-    def __init__(self, db: Database, models: ModelChecks, *, changed: Changed = _nobody, prompt_changed: Changed = _nobody) -> None:
+    def __init__(
+        self,
+        db: Database,
+        models: ModelChecks,
+        *,
+        sources: Mapping[str, ToolSource] = _NO_SOURCES,
+        changed: Changed = _nobody,
+        prompt_changed: Changed = _nobody,
+    ) -> None:
         self._db = db
+        self._sources = sources
         self._reads = GroupRead(db, queries.read_agents)
         self._models = models
         self._changed = changed
@@ -48,13 +60,15 @@ class AgentService:
     async def create_agent(self, principal: Principal, body: AgentCreate) -> BoundAgent:
         """The new agent; a deleted one comes back as it is now described.
 
-        Raises AgentExists, AgentPromptTaken, AgentPromptUnknown, SkillUnknown.
+        Raises AgentExists, AgentPromptTaken, AgentPromptUnknown, SkillUnknown, and the Problem of a tool's source.
         """
         await check_models(body.config, self._models)
         agent_id = body.id or new_id("agt")
+        columns = _columns(agent_id, body)
         async with self._db.transaction() as connection:
             await require_skills(connection, body.config.skills)
-            agent, action = await _insert(connection, agent_id, _columns(agent_id, body))
+            await require_tools(connection, self._sources, columns["config"]["tools"], "/config/tools")
+            agent, action = await _insert(connection, agent_id, columns)
             prompt = await binding.bind_new(connection, principal, agent, body)
             await _announce(connection, principal, action, agent_id, {"prompt_service_id": agent.prompt_service_id})
         self._tell(agent_id)
@@ -86,7 +100,8 @@ class AgentService:
     async def update_agent(self, principal: Principal, agent_id: str, patch: AgentPatch) -> BoundAgent:
         """The agent as changed.
 
-        Raises AgentNotFound, AgentPromptUnknown, AgentPromptShared, AgentPromptPinned, SkillUnknown, InvalidRequest.
+        Raises AgentNotFound, AgentPromptUnknown, AgentPromptShared, AgentPromptPinned, SkillUnknown, InvalidRequest, and the Problem of a
+        tool's source.
         """
         bound = None
         while bound is None:
@@ -94,7 +109,7 @@ class AgentService:
             async with self._db.transaction() as connection:
                 agent = await _lock_active(connection, agent_id)
                 if checked is None or checked == agent.config:
-                    bound = await _apply(connection, principal, agent, patch)
+                    bound = await self._apply(connection, principal, agent, patch)
         self._tell(agent_id)
         return bound
 
@@ -122,6 +137,25 @@ class AgentService:
         await check_models(parse_config(merge_patch(base, dict(patch.config))), self._models)
         return base
 
+    async def _apply(self, connection: Connection, principal: Principal, agent: Agent, patch: AgentPatch) -> BoundAgent:
+        values = _changes(agent, patch)
+        if "config" in values:
+            await self._require_named(connection, agent.config, values["config"])
+        fields = set(values) | await binding.rebind(connection, agent, patch)
+        if "template" in patch.model_fields_set and await binding.edit_template(connection, principal, agent, patch.template):
+            fields.add("template")
+        if fields:
+            await queries.update_agent(connection, msgspec.structs.replace(agent, **values))
+            await _announce(connection, principal, "agent.updated", agent.id, {"fields": sorted(fields)})
+        return await _require(connection, agent.id)
+
+    async def _require_named(self, connection: Connection, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """What the config names anew is there; what it named before may be gone without being in the way of another change."""
+        if (skills := after["skills"]) != before.get("skills"):
+            await require_skills(connection, skills)
+        if (tools := after["tools"]) != before.get("tools"):
+            await require_tools(connection, self._sources, tools, "/config/tools")
+
     def _tell(self, agent_id: str) -> None:
         # The agent's own prompt has its id; telling of one that did not change costs a look-up.
         self._changed(agent_id)
@@ -131,19 +165,6 @@ class AgentService:
 def not_found(agent_id: str) -> AgentNotFound:
     """The problem for an id that is unknown or deleted."""
     return AgentNotFound(f"There is no active agent {agent_id}.", hint="GET /v2/agents lists them.")
-
-
-async def _apply(connection: Connection, principal: Principal, agent: Agent, patch: AgentPatch) -> BoundAgent:
-    values = _changes(agent, patch)
-    if "config" in values and (wanted := values["config"]["skills"]) != agent.config.get("skills"):
-        await require_skills(connection, wanted)
-    fields = set(values) | await binding.rebind(connection, agent, patch)
-    if "template" in patch.model_fields_set and await binding.edit_template(connection, principal, agent, patch.template):
-        fields.add("template")
-    if fields:
-        await queries.update_agent(connection, msgspec.structs.replace(agent, **values))
-        await _announce(connection, principal, "agent.updated", agent.id, {"fields": sorted(fields)})
-    return await _require(connection, agent.id)
 
 
 def _changes(agent: Agent, patch: AgentPatch) -> dict[str, Any]:

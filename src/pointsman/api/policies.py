@@ -200,6 +200,13 @@ POLICIES: Mapping[str, Policy] = {
     "GET /v2/breakers": scope("breakers:read"),
     "POST /v2/breakers/{id}/reset": scope("breakers:write"),
     "GET /v2/tools": scope("tools:read"),
+    "GET /v2/mcp-servers": scope("tools:read"),
+    "POST /v2/mcp-servers": scope("tools:write"),
+    "GET /v2/mcp-servers/{id}": scope("tools:read"),
+    "PATCH /v2/mcp-servers/{id}": scope("tools:write"),
+    "DELETE /v2/mcp-servers/{id}": scope("tools:write"),
+    "POST /v2/mcp-servers/{id}/inspect": scope("tools:write"),
+    "POST /v2/mcp-servers/{id}/approve": scope("tools:write"),
     "GET /v2/workers": scope("workers:read"),
 }
 

@@ -23,6 +23,7 @@ from pointsman.bootstrap.execution import provide_execution
 from pointsman.bootstrap.jobs import provide_jobs
 from pointsman.bootstrap.knowledge import provide_knowledge
 from pointsman.bootstrap.loops import Loops
+from pointsman.bootstrap.mcp import provide_mcp
 from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.schedules import provide_schedules
 from pointsman.bootstrap.skills import make_scripts, provide_skills
@@ -58,7 +59,7 @@ from pointsman.sessions.service import MemoryService, SessionService
 from pointsman.settings import Settings
 from pointsman.skills.shelf import SkillShelf
 from pointsman.teams.service import TeamService
-from pointsman.tools.sources import ToolSource
+from pointsman.tools.sources import Sources
 from pointsman.usage import cost
 from pointsman.usage.service import UsageService
 from pointsman.web.streams import Flag
@@ -95,7 +96,7 @@ class Gateway:
         catalogue = Catalogue(db, self.listener)
         replay = Replay(db, live)
         self.scripts = make_scripts(db, settings)
-        self.tool_sources: dict[str, ToolSource] = {}
+        self.tool_sources = Sources()
         self._chat = ChatService(
             db=db,
             catalogue=catalogue,
@@ -117,7 +118,9 @@ class Gateway:
         self.listener.subscribe("cancel", self._chat.cancel)
         self.listener.subscribe(RESUMED, self._rescue.hear)
         approvals, signer = ApprovalService(db), _signer(settings, keyring)
-        self.agents = agents = AgentService(db, self.models, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt)
+        self.agents = agents = AgentService(
+            db, self.models, sources=self.tool_sources, changed=catalogue.forget_agent, prompt_changed=catalogue.forget_prompt
+        )
         teams, supervision = TeamService(db), provide_supervision(self, catalogue, replay)
         team_runs = TeamRuns(db, teams, self._chat, supervision)
         self.provide(
@@ -125,7 +128,7 @@ class Gateway:
             self._authenticator,
             HourlyLimit(db),
             KeyService(db),
-            PromptService(db, changed=catalogue.forget_prompt),
+            PromptService(db, sources=self.tool_sources, changed=catalogue.forget_prompt),
             agents,
             teams,
             team_runs,
@@ -141,6 +144,7 @@ class Gateway:
             self.metrics,
             replay,
             self.models,
+            self.tool_sources,
             self._chat,
         )
         self._credentials = Credentials(self)
@@ -150,6 +154,7 @@ class Gateway:
         provide_schedules(self, agents, teams, self._chat, team_runs)
         self._webhooks = Webhooks(self, signer)
         provide_knowledge(self)
+        self._mcp = provide_mcp(self)
         self.services[Flag] = self.draining
         self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
         loop = asyncio.get_running_loop()
@@ -205,6 +210,7 @@ class Gateway:
         await self.loops.stop()
         await self.runner.aclose()
         await self.scripts.aclose()
+        await self._mcp.aclose()
         await asyncio.to_thread(self._heartbeat.stop)
         await self.models.aclose()
         await self._webhooks.aclose()

@@ -47,6 +47,7 @@ def _register_secrets(settings: Settings) -> None:
     """What must never stand in a log line, wherever it comes from."""
     given = [settings.openai_api_key, settings.anthropic_api_key, settings.google_api_key, *settings.keyring.keys]
     given += settings.notify.urls
+    given += [secret for server in settings.mcp.stdio.values() for secret in server.env.values()]
     given += [provider.api_key for provider in settings.providers.values()]
     given += [provider.client_secret for provider in settings.oauth.values()]
     for secret in given:

@@ -29,6 +29,7 @@ from pointsman.sessions import routes as session_routes
 from pointsman.skills import routes as skill_routes
 from pointsman.teams import routes as team_routes
 from pointsman.tools import routes as tool_routes
+from pointsman.tools.mcp import routes as mcp_routes
 from pointsman.usage import routes as usage_routes
 from pointsman.webhooks import routes as webhook_routes
 
@@ -57,6 +58,7 @@ def routers() -> list[APIRouter | BaseRoute]:
         audit_routes.router,
         model_routes.router,
         tool_routes.router,
+        mcp_routes.router,
         execution_routes.router,
         erasure_routes.router,
         *erasure_routes.routes,

@@ -31,6 +31,7 @@ from pointsman.skills.active import Restricted, active_skills
 from pointsman.skills.tools import Shelf, SkillTools
 from pointsman.tools.builtin import Builtins
 from pointsman.tools.permitted import Asked, Asker, Permitted
+from pointsman.tools.sent import Sent
 from pointsman.tools.sources import Joined, ToolSource
 from pointsman.turns.loop import TurnPaused, run_turn
 from pointsman.turns.ports import Toolbox
@@ -124,7 +125,8 @@ class Turns:
         facts = drive.facts
         user = RunUser(facts.tenant_id, facts.user_id, facts.id)
         listed = {kind: [tool for tool in prepared.agent.tools if tool["type"] == kind] for kind in self._sources}
-        return [await self._sources[kind].open(references, user) for kind, references in listed.items() if references]
+        boxes = [await self._sources[kind].open(references, user) for kind, references in listed.items() if references]
+        return [Sent(box, self._db, facts.id, lambda: drive.state.model_calls) for box in boxes]
 
     def _tools(self, drive: Drive, prepared: Prepared, before: Before, opened: Sequence[Toolbox]) -> Toolbox:
         facts, agent = drive.facts, prepared.agent

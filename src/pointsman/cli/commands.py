@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "agents": "Agents: a prompt, a model and its settings.",
         "teams": "Teams: who leads, and who is in them.",
         "knowledge": "Files that agents and people search.",
+        "mcp": "MCP servers: whose tools agents may be given.",
         "models": "Model providers and what each needs.",
         "engines": "How work is done: commands, code agents, remote agents.",
         "targets": "Where work runs, and whether it can.",

@@ -21,6 +21,7 @@ from pointsman.client.shapes import ChatAnswer
 from pointsman.client.skills import Skills
 from pointsman.client.streaming import PATIENCE, Event, Follower
 from pointsman.client.tokens import Tokens
+from pointsman.client.tools import McpServers
 from pointsman.client.transport import Transport
 from pointsman.client.webhooks import Webhooks
 
@@ -55,6 +56,7 @@ class PointsmanClient:
         self.schedules = Schedules(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.tokens = Tokens(self._transport)
+        self.mcp_servers = McpServers(self._transport)
         self.knowledge = Knowledge(self._transport)
         self.breakers = Breakers(self._transport)
         self.workers = Workers(self._transport)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from types import MappingProxyType
 
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.principal import Principal
@@ -26,10 +27,12 @@ from pointsman.prompts.schemas import (
 )
 from pointsman.prompts.template import render
 from pointsman.prompts.writing import Content
+from pointsman.tools.sources import ToolSource, require_tools
 from pointsman.tools.specs import stored_tools
 from pointsman.web.paging import Int4, Page, decode_cursor, page_of
 
 Changed = Callable[[str], None]
+_NO_SOURCES: Mapping[str, ToolSource] = MappingProxyType({})
 
 
 def _nobody(prompt_id: str) -> None:
@@ -37,16 +40,22 @@ def _nobody(prompt_id: str) -> None:
 
 
 class PromptService:
-    """Versioned prompts; `changed` is called with the id after each committed change, for caches in this process."""
+    """Versioned prompts.
 
-    def __init__(self, db: Database, *, changed: Changed = _nobody) -> None:
+    `changed` is called with the id after each committed change, for caches in this process. `sources` know the tools that are not built
+    in, by type.
+    """
+
+    def __init__(self, db: Database, *, sources: Mapping[str, ToolSource] = _NO_SOURCES, changed: Changed = _nobody) -> None:
         self._db = db
+        self._sources = sources
         self._changed = changed
 
     async def create_prompt(self, principal: Principal, body: PromptCreate) -> Prompt:
-        """The new prompt; a deleted one comes back as its next version. Raises PromptExists."""
+        """The new prompt; a deleted one comes back as its next version. Raises PromptExists, and the Problem of a tool's source."""
         content = Content(body.name, body.template, body.description, body.tags, stored_tools(body.tools))
         async with self._db.transaction() as connection:
+            await require_tools(connection, self._sources, content.tools, "/tools")
             prompt = await writing.create_prompt(connection, principal, body.id, content)
         self._changed(prompt.id)
         return prompt
@@ -68,10 +77,13 @@ class PromptService:
         return page_of(rows, limit, PromptRead.model_validate, lambda row: (row.id,))
 
     async def update_prompt(self, principal: Principal, prompt_id: str, patch: PromptPatch) -> Prompt:
-        """The prompt at its next version, or as it is where nothing changes. Raises PromptNotFound."""
+        """The prompt at its next version, or as it is where nothing changes. Raises PromptNotFound, and the Problem of a tool's source."""
         async with self._db.transaction() as connection:
             prompt = await writing.lock_active_prompt(connection, prompt_id)
-            prompt = await writing.edit_prompt(connection, principal, prompt, _patched(Content.of(prompt), patch))
+            content = _patched(Content.of(prompt), patch)
+            if content.tools != prompt.tools:
+                await require_tools(connection, self._sources, content.tools, "/tools")
+            prompt = await writing.edit_prompt(connection, principal, prompt, content)
         self._changed(prompt_id)
         return prompt
 

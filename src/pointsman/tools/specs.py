@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 
+from pointsman.kit.ids import ChosenId
 from pointsman.kit.problems import FieldError, NotSupportedYet
 from pointsman.web.wire import Body
 
 BUILTIN_TOOLS = ("current_time", "knowledge_search", "memory", "think")
-_LATER_TYPES = ("mcp", "openapi")
+_LATER_TYPES = ("openapi",)
 _LATER_BUILTINS = ("http_fetch",)
 
 
@@ -48,8 +50,8 @@ def _known(name: Any) -> Any:
     raise ValueError(f"There is no built-in tool of that name. {hint}")
 
 
-class ToolRef(Body):
-    """A tool that an agent or a prompt brings along."""
+class BuiltinRef(Body):
+    """A built-in tool that an agent or a prompt brings along."""
 
     type: Literal["builtin"]
     name: Annotated[Literal["current_time", "knowledge_search", "memory", "think"], BeforeValidator(_known)]
@@ -69,6 +71,25 @@ class ToolRef(Body):
         return value
 
 
+def _distinct(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("A tool is listed twice.")
+    return names
+
+
+ForeignName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+class McpRef(Body):
+    """The approved tools of an MCP server: all, or those of `tools`."""
+
+    type: Literal["mcp"]
+    name: ChosenId = Field(description="Id of the server.")
+    tools: Annotated[list[ForeignName], Field(min_length=1, max_length=128), AfterValidator(_distinct)] | None = Field(
+        default=None, description="Names as the server has them; absent: all that are approved, also later ones."
+    )
+
+
 def _zone_exists(name: str) -> bool:
     if name == "UTC":
         return True
@@ -79,18 +100,21 @@ def _zone_exists(name: str) -> bool:
     return True
 
 
-def _once_each(tools: list[ToolRef]) -> list[ToolRef]:
-    seen: set[str] = set()
+ToolRef = Annotated[BuiltinRef | McpRef, Field(discriminator="type")]
+
+
+def _once_each(tools: list[BuiltinRef | McpRef]) -> list[BuiltinRef | McpRef]:
+    seen: set[tuple[str, str]] = set()
     for tool in tools:
-        if tool.name in seen:
-            raise ValueError(f"The tool {tool.name} is listed twice.")
-        seen.add(tool.name)
+        if (tool.type, tool.name) in seen:
+            raise ValueError(f"The {'tool' if tool.type == 'builtin' else f'{tool.type} tool'} {tool.name} is listed twice.")
+        seen.add((tool.type, tool.name))
     return tools
 
 
 ToolRefs = Annotated[list[ToolRef], Field(max_length=64), AfterValidator(_once_each)]
 
 
-def stored_tools(tools: list[ToolRef]) -> list[dict[str, Any]]:
+def stored_tools(tools: Sequence[Body]) -> list[dict[str, Any]]:
     """The references as they are stored and read back."""
     return [tool.model_dump(mode="json", exclude_none=True) for tool in tools]

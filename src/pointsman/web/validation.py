@@ -33,7 +33,30 @@ def _field_error(error: Mapping[str, Any], model: Any) -> FieldError:
     where = list(error["loc"])
     if where and where[0] == "body":
         where = where[1:]
-    return FieldError(pointer(where), _sentence(error, where, model))
+    sentence = _sentence(error, where, model)
+    place = _untagged(where, model, error["type"])
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        place.append(_discriminator(error))
+    return FieldError(pointer(place), sentence)
+
+
+def _untagged(where: list[int | str], model: Any, kind: str) -> list[int | str]:
+    """The place without the tags that say which member of a union an item of a list was read as: they are no step into the body."""
+    place: list[int | str] = []
+    models = _models(model)
+    for index, part in enumerate(where):
+        deeper = [step for one in models for step in _step(one, part)]
+        is_field = any(part in {name, field.alias} for one in models for name, field in one.model_fields.items())
+        is_last = index == len(where) - 1
+        if not is_field and len(models) > 1 and index and isinstance(where[index - 1], int) and not (is_last and kind == "extra_forbidden"):
+            continue
+        place.append(part)
+        models = deeper or models
+    return place
+
+
+def _discriminator(error: Mapping[str, Any]) -> str:
+    return str(error["ctx"]["discriminator"]).strip("'")
 
 
 def _sentence(error: Mapping[str, Any], where: list[int | str], model: Any) -> str:
@@ -44,6 +67,12 @@ def _sentence(error: Mapping[str, Any], where: list[int | str], model: Any) -> s
         case "extra_forbidden":
             close = difflib.get_close_matches(name, _names(model, where[:-1]), n=1)
             return f"Unknown field {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")
+        case "union_tag_not_found":
+            return f"Field {_discriminator(error)!r} is required."
+        case "union_tag_invalid":
+            tags = [tag.strip("'") for tag in str(error["ctx"]["expected_tags"]).split(", ")]
+            close = difflib.get_close_matches(str(error["ctx"]["tag"]), tags, n=1)
+            return f"It is one of {', '.join(tags)}." + (f" Did you mean {close[0]!r}?" if close else "")
         case _:
             message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
             return message if message.endswith((".", "?", "!")) else message + "."

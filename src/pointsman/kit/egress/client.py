@@ -59,8 +59,10 @@ class Egress:
         connect_timeout: timedelta = timedelta(seconds=5),
         max_redirects: int = 5,
         ssl_context: ssl.SSLContext | None = None,
+        connections: int = _CONNECTIONS,
     ) -> None:
-        """Allow public addresses and the named hosts, addresses and networks. Raises EgressAllowInvalid."""
+        """Allow public addresses and the named hosts, addresses and networks, and so many requests at once. Raises EgressAllowInvalid."""
+        self._connections = connections
         self._allow = AllowList.parse(allow)
         self._names = CheckedNames(resolver or SystemResolver(), self._allow)
         self._connect_timeout = connect_timeout
@@ -179,7 +181,7 @@ class Egress:
                 resolver=self._names,  # pyright: ignore[reportArgumentType] - as the base class, which only loads with the library
                 use_dns_cache=False,
                 force_close=True,
-                limit=_CONNECTIONS,
+                limit=self._connections,
                 ssl=self._ssl_context or True,
             )
             self._opened = aiohttp.ClientSession(  # noqa: TID251 - this is the one place

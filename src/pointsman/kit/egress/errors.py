@@ -44,6 +44,16 @@ class EgressFailed(Problem):
     title = "The URL could not be fetched"
 
 
+class EgressNotReached(EgressFailed):
+    """The URL's host could not be looked up, connected to or trusted, so nothing was sent to it.
+
+    Open the URL yourself to see whether it works; if it does, send the request again.
+    """
+
+    code = "egress-not-reached"
+    title = "The URL's host was not reached"
+
+
 class EgressTimeout(Problem):
     """The URL's host did not answer in full within the time that is granted here."""
 
