@@ -24,6 +24,7 @@ from pointsman.supervision import models as supervision
 from pointsman.teams import models as teams
 from pointsman.tools import models as tools
 from pointsman.tools.mcp import models as mcp
+from pointsman.tools.openapi import models as openapi_tools
 from pointsman.usage import models as usage
 from pointsman.web import models as web
 from pointsman.webhooks import models as webhooks
@@ -42,6 +43,7 @@ SLICES = (
     jobs,
     knowledge,
     mcp,
+    openapi_tools,
     prompts,
     retention,
     runs,

@@ -144,8 +144,6 @@ async def test_a_number_that_json_cannot_hold_is_refused(api: httpx.AsyncClient)
     [
         ({"worker_config": {"hooks": [{"event": "start", "hook_type": "http", "command_or_url": "x"}]}}, "/config/worker_config/hooks"),
         ({"worker_config": {"mcp_servers": [{"name": "m", "type": "http", "url": "x"}]}}, "/config/worker_config/mcp_servers"),
-        ({"tools": [{"type": "openapi", "name": "x"}]}, "/config/tools/0/type"),
-        ({"tools": [{"type": "builtin", "name": "http_fetch"}]}, "/config/tools/0/name"),
     ],
 )
 async def test_what_nothing_would_act_on_is_refused_and_not_stored(api: httpx.AsyncClient, field: dict[str, Any], pointer: str) -> None:

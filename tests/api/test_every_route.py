@@ -22,6 +22,7 @@ from pointsman.kit.principal import ADMIN
 
 ENDPOINTS = [endpoint for endpoint in RouteTable(flatten(routers())).endpoints if not endpoint.policy.public]
 CONFIG = {"model": "scripted:echo"}
+API = {"openapi": "3.1.0", "servers": [{"url": "https://api.invalid"}], "paths": {"/pets": {"get": {"operationId": "listPets"}}}}
 
 # A body for each route that takes one; `{owned}` and the like are the ids of the scene.
 BODIES: dict[str, Any] = {
@@ -70,6 +71,8 @@ BODIES: dict[str, Any] = {
     "PATCH /v2/engines/{}": {"name": "Renamed"},
     "POST /v2/targets": {"id": "new", "name": "New", "type": "local"},
     "PATCH /v2/targets/{}": {"name": "Renamed"},
+    "POST /v2/openapi-tools": {"id": "new", "name": "New", "document": API, "operations": ["listPets"]},
+    "PATCH /v2/openapi-tools/{}": {"name": "Renamed"},
     "POST /v2/runner/sandboxes": {"target": "local", "handle": "pm-new-1", "memory_mb": 64, "cpus": 1},
     "POST /v2/runner/sandboxes/{}/exec": {"id": "one", "argv": ["true"]},
 }
@@ -113,8 +116,8 @@ OPERATORS_ONLY = {
     "POST /v2/runner/sandboxes/{}/exec",
     "DELETE /v2/runner/sandboxes/{}/commands/{}",
     "POST /v2/breakers/{}/reset",
-    *(f"POST /v2/{noun}" for noun in ("engines", "targets", "mcp-servers")),
-    *(f"{method} /v2/{noun}/{{}}" for noun in ("engines", "targets", "mcp-servers") for method in ("PATCH", "DELETE")),
+    *(f"POST /v2/{noun}" for noun in ("engines", "targets", "mcp-servers", "openapi-tools")),
+    *(f"{method} /v2/{noun}/{{}}" for noun in ("engines", "targets", "mcp-servers", "openapi-tools") for method in ("PATCH", "DELETE")),
     "POST /v2/mcp-servers/{}/inspect",
     "POST /v2/mcp-servers/{}/approve",
 }
@@ -193,6 +196,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         await client.put("/v2/prompts/greeting/labels/production", json={"version": 1})
         await _made(client, "/v2/skills", id="brief", name="brief", instructions="Be brief.")
         await _made(client, "/v2/mcp-servers", id="crm", url="https://mcp.invalid/mcp")
+        await _made(client, "/v2/openapi-tools", id="pets", name="Pets", document=API, operations=["listPets"])
         await _made(client, "/v2/agents", id="support", name="Support", prompt_service_id="greeting", config=CONFIG)
         # What asks before it remembers.
         asking = {"turns": [{"tool_calls": [{"name": "memory", "args": {"action": "recall"}, "id": "c1"}]}, {"text": "Done."}]}
@@ -244,6 +248,7 @@ async def _objects(app: Door, owner: Connection) -> dict[str, str]:
         "engines": "direct_ops",
         "mcp-servers": "crm",
         "targets": "local",
+        "openapi-tools": "pets",
         "runner": "pm-none-1",
     }
 

@@ -10,6 +10,7 @@ import pytest
 from tests.cli.cli_scene import Scene
 from tests.skills.collection import UNIT_CONVERTER
 from tests.skills.zips import unzipped
+from tests.tools.openapi.pets import PETS
 
 SCRIPT = [{"text": "One."}, {"tool_calls": [{"name": "current_time"}]}, {"text": "It is late."}]
 
@@ -67,6 +68,28 @@ def test_a_skill_is_validated_imported_changed_exported_and_deleted(scene: Scene
     cli.run("skills", "delete", "tone")
     (folder / "SKILL.md").write_text("# No frontmatter\n")
     assert "frontmatter" in cli.run("skills", "validate", str(folder), expect=2).stderr
+
+
+def test_openapi_tools_are_added_listed_shown_replaced_and_removed(scene: Scene, tmp_path: Path) -> None:
+    cli, document = scene.cli, tmp_path / "pets.yaml"
+    document.write_text(PETS)
+    assert "No operation was chosen" in cli.run("openapi-tools", "add", str(document), expect=2).stderr
+    assert "Did you mean listPets?" in cli.run("openapi-tools", "add", str(document), "-o", "listPet", expect=2).stderr
+    added = cli.run("openapi-tools", "add", str(document), "-o", "listPets", "-o", "PATCH /pets/{petId}", "-H", "X-Key=${token:pets}")
+    assert added.stdout.startswith("pets__listPets\n")
+    assert "https://api.example.com/v1" in added.stderr
+    assert "pets" in cli.run("openapi-tools", "list").stdout
+    shown = cli.run("openapi-tools", "show", "pets").stdout
+    assert "PATCH /pets/{petId}" in shown
+    assert "${token:pets}" in shown
+    assert json.loads(cli.run("openapi-tools", "show", "pets", "--document").stdout)["openapi"] == "3.0.3"
+    assert "1 tools" in cli.run("openapi-tools", "add", str(document), "--replace", "-o", "getPet", "--timeout", "5").stderr
+    read = json.loads(cli.run("openapi-tools", "show", "pets", "--json").stdout)
+    assert (read["operations"], read["timeout_seconds"], read["headers"]) == (["getPet"], 5, {"X-Key": "${token:pets}"})
+    assert "NAME=VALUE" in cli.run("openapi-tools", "add", str(document), "-o", "getPet", "-H", "X-Key", expect=2).stderr
+    cli.run("openapi-tools", "remove", "pets", "--yes")
+    assert "pets" not in cli.run("openapi-tools", "list").stdout
+    assert "pets" in cli.run("openapi-tools", "list", "--all").stdout
 
 
 def test_an_agent_is_listed_shown_changed_and_deleted(scene: Scene, agent: str) -> None:

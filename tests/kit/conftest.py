@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from tests.access.access_scene import Line
 
 from pointsman.kit.egress import Egress
@@ -116,20 +123,26 @@ class Net:
 
 @pytest.fixture
 async def net() -> AsyncGenerator[Net]:
+    async with opened_net() as net:
+        yield net
+
+
+@asynccontextmanager
+async def opened_net() -> AsyncGenerator[Net]:
     names = Names({"public.test": [[PUBLIC]], "internal.test": [[INTERNAL]]})
-    stack, (public, *internal) = await _on_one_port((PUBLIC, INTERNAL, "127.0.0.3", "::1"))
+    stack, (public, *internal) = await on_one_port((PUBLIC, INTERNAL, "127.0.0.3", "::1"))
     async with stack:
         yield Net(public, internal, names)
 
 
-async def _on_one_port(hosts: Sequence[str]) -> tuple[AsyncExitStack, list[Listener]]:
-    """A listener for each host; the port that is free at the first may be taken at another, by whoever else runs tests here."""
+async def on_one_port(hosts: Sequence[str], tls: SSLContext | None = None) -> tuple[AsyncExitStack, list[Listener]]:
+    """A listener for each host, the first with TLS if so told; a port that is free there may be taken at another, by others' tests."""
     for _ in range(20):
         stack, listeners = AsyncExitStack(), list[Listener]()
         try:
             for host in hosts:
                 port = listeners[0].port if listeners else 0
-                listeners.append(await stack.enter_async_context(listening(Listener(host, port))))
+                listeners.append(await stack.enter_async_context(listening(Listener(host, port), None if listeners else tls)))
         except OSError:
             await stack.aclose()
         else:
@@ -144,3 +157,31 @@ async def line(dsn: str, tmp_path: Path) -> AsyncGenerator[Line]:
     await line.mend()
     yield line
     await line.cut()
+
+
+def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a server of that name needs, and what a client needs to trust it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "certificate.pem"
+    pem.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pem)
+    client = ssl.create_default_context(cadata=certificate.public_bytes(serialization.Encoding.PEM).decode())
+    return server, client

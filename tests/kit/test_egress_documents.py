@@ -1,20 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import gzip
 import socket
-import ssl
 import zlib
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.kit.conftest import certificate_for
 
 from pointsman.kit.egress import Egress, EgressFailed, EgressMediaTypeRefused, EgressTimeout, EgressTooLarge
 
@@ -155,7 +150,7 @@ async def test_a_closed_port_and_a_broken_name_service_are_failures(net: Net) ->
 
 
 async def test_tls_is_checked_against_the_name_in_the_url(net: Net, tmp_path: Path) -> None:
-    server_context, client_context = _certificate_for("public.test", tmp_path)
+    server_context, client_context = certificate_for("public.test", tmp_path)
     net.names.known["other.test"] = [["127.0.0.2"]]
     async with net.listening_with_tls(server_context) as secure, net.egress(ssl_context=client_context) as egress, net.egress() as wary:
         fetched = await egress.fetch(f"https://public.test:{secure.port}/", max_bytes=LIMIT, timeout=SOON)
@@ -176,30 +171,3 @@ async def test_many_fetches_at_once_do_not_mix(net: Net) -> None:
             *(egress.fetch(f"http://public.test:{net.port}/{number}", max_bytes=LIMIT, timeout=SOON) for number in range(40))
         )
     assert [int(document.body) for document in fetched] == list(range(40))
-
-
-def _certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "certificate.pem"
-    pem.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(pem)
-    client = ssl.create_default_context(cadata=certificate.public_bytes(serialization.Encoding.PEM).decode())
-    return server, client

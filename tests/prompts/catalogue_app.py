@@ -46,8 +46,8 @@ async def at_once(*actions: Callable[[], Awaitable[Any]]) -> list[Any]:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    field = request.scope["route"].body_field
-    problem = translate(error, None if field is None else field.field_info.annotation)
+    field = getattr(request.scope["route"], "body_field", None)
+    problem = translate(error, field.field_info.annotation if field is not None else None)
     if problem is None:
         raise error
     rendered = render(problem, "req")

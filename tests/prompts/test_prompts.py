@@ -82,20 +82,6 @@ async def test_a_mistyped_tool_gets_a_suggestion(api: httpx.AsyncClient) -> None
     assert "Did you mean memory?" in answer.text
 
 
-@pytest.mark.parametrize(
-    ("tool", "place"),
-    [
-        ({"type": "openapi", "name": "petstore"}, "/tools/0/type"),
-        ({"type": "builtin", "name": "http_fetch"}, "/tools/0/name"),
-    ],
-)
-async def test_tools_of_a_later_release_are_refused(api: httpx.AsyncClient, tool: dict[str, Any], place: str) -> None:
-    refused = problem(await api.post("/v2/prompts", json=GREETING | {"tools": [tool]}), 422, "not-supported-yet")
-    assert [error["pointer"] for error in refused["errors"]] == [place]
-    await made(api)
-    problem(await api.patch("/v2/prompts/greeting", json={"tools": [tool]}), 422, "not-supported-yet")
-
-
 async def test_an_edit_makes_a_version_and_the_old_text_stays_readable(api: httpx.AsyncClient) -> None:
     await made(api)
     edited = (await api.patch("/v2/prompts/greeting", json={"template": "Hi {name}", "tags": ["x"]})).json()

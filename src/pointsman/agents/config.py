@@ -17,7 +17,7 @@ from pointsman.kit.problems import FieldError, NotSupportedYet, Problem
 from pointsman.knowledge.library import MOST, USUAL
 from pointsman.llm.options import ModelSettings
 from pointsman.llm.script import Script
-from pointsman.tools.specs import ToolRef, ToolRefs, refuse_later_tools
+from pointsman.tools.specs import ToolRef, ToolRefs
 from pointsman.web.validation import invalid_request
 from pointsman.web.wire import Body
 
@@ -130,7 +130,6 @@ def refuse_later_config(raw: Any) -> None:
         raise NotSupportedYet(
             "The config has fields that nothing would act on yet.", hint="Remove the fields that errors[] names.", errors=errors
         )
-    refuse_later_tools(config.get("tools"), "/config/tools")
 
 
 def _later(config: dict[str, Any]) -> tuple[FieldError, ...]:

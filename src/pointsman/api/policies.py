@@ -207,6 +207,12 @@ POLICIES: Mapping[str, Policy] = {
     "DELETE /v2/mcp-servers/{id}": scope("tools:write"),
     "POST /v2/mcp-servers/{id}/inspect": scope("tools:write"),
     "POST /v2/mcp-servers/{id}/approve": scope("tools:write"),
+    "GET /v2/openapi-tools": scope("tools:read"),
+    "POST /v2/openapi-tools": replace(scope("tools:write"), large_body=True),
+    "GET /v2/openapi-tools/{id}": scope("tools:read"),
+    "PATCH /v2/openapi-tools/{id}": replace(scope("tools:write"), large_body=True),
+    "DELETE /v2/openapi-tools/{id}": scope("tools:write"),
+    "GET /v2/openapi-tools/{id}/document": scope("tools:read"),
     "GET /v2/workers": scope("workers:read"),
 }
 

@@ -24,6 +24,7 @@ from pointsman.bootstrap.jobs import provide_jobs
 from pointsman.bootstrap.knowledge import provide_knowledge
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.mcp import provide_mcp
+from pointsman.bootstrap.openapi_tools import provide_openapi_tools
 from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.schedules import provide_schedules
 from pointsman.bootstrap.skills import make_scripts, provide_skills
@@ -45,6 +46,7 @@ from pointsman.kit.lasting import keep_what_is_there
 from pointsman.kit.notify import Listener
 from pointsman.kit.problems import Unavailable
 from pointsman.kit.telemetry import Metrics
+from pointsman.knowledge.parsing import Parser
 from pointsman.llm.models import Models
 from pointsman.prompts.service import PromptService
 from pointsman.retention.kinds import batches
@@ -59,6 +61,7 @@ from pointsman.sessions.service import MemoryService, SessionService
 from pointsman.settings import Settings
 from pointsman.skills.shelf import SkillShelf
 from pointsman.teams.service import TeamService
+from pointsman.tools.fetching import Web
 from pointsman.tools.sources import Sources
 from pointsman.usage import cost
 from pointsman.usage.service import UsageService
@@ -96,6 +99,7 @@ class Gateway:
         catalogue = Catalogue(db, self.listener)
         replay = Replay(db, live)
         self.scripts = make_scripts(db, settings)
+        self._pages = Parser(settings.data_dir / "pages")
         self.tool_sources = Sources()
         self._chat = ChatService(
             db=db,
@@ -104,6 +108,7 @@ class Gateway:
             budgets=self.budgets,
             egress=self.egress,
             shelf=SkillShelf(db, self.scripts),
+            web=Web(self.egress, self._pages),
             sources=self.tool_sources,
             live=live,
             journal=self._journal,
@@ -148,6 +153,7 @@ class Gateway:
             self._chat,
         )
         self._credentials = Credentials(self)
+        self._apis = provide_openapi_tools(self)
         provide_execution(self)
         provide_jobs(self, replay)
         provide_skills(self, catalogue)
@@ -211,10 +217,12 @@ class Gateway:
         await self.runner.aclose()
         await self.scripts.aclose()
         await self._mcp.aclose()
+        await self._pages.aclose()
         await asyncio.to_thread(self._heartbeat.stop)
         await self.models.aclose()
         await self._webhooks.aclose()
         await self.egress.aclose()
+        await self._apis.aclose()
         await self._credentials.aclose()
         await self.db.close()
 

@@ -30,6 +30,7 @@ from pointsman.skills import routes as skill_routes
 from pointsman.teams import routes as team_routes
 from pointsman.tools import routes as tool_routes
 from pointsman.tools.mcp import routes as mcp_routes
+from pointsman.tools.openapi import routes as openapi_routes
 from pointsman.usage import routes as usage_routes
 from pointsman.webhooks import routes as webhook_routes
 
@@ -59,6 +60,7 @@ def routers() -> list[APIRouter | BaseRoute]:
         model_routes.router,
         tool_routes.router,
         mcp_routes.router,
+        openapi_routes.router,
         execution_routes.router,
         erasure_routes.router,
         *erasure_routes.routes,

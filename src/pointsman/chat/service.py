@@ -34,6 +34,7 @@ from pointsman.settings import LimitSettings, RunSettings
 from pointsman.skills.tools import Shelf
 from pointsman.teams.crew import Crew
 from pointsman.teams.resolve import resolve
+from pointsman.tools.fetching import Web
 from pointsman.tools.sources import ToolSource
 from pointsman.turns.plan import TurnState
 
@@ -50,6 +51,7 @@ class ChatService:
         budgets: Budgets,
         egress: Egress,
         shelf: Shelf,
+        web: Web,
         sources: Mapping[str, ToolSource],
         live: LiveRuns,
         journal: Journal,
@@ -71,7 +73,7 @@ class ChatService:
         self._metrics = metrics
         self._openings = Openings(db, journal, replica)
         self._members = Members(db=db, models=models, budgets=budgets, egress=egress, openings=self._openings, replay=replay)
-        self._turns = Turns(db, models, budgets, shelf, sources, self._members, self._begin, settings, approval_ttl)
+        self._turns = Turns(db, models, budgets, shelf, web, sources, self._members, self._begin, settings, approval_ttl)
         self._drives = Drives(
             db=db,
             live=live,

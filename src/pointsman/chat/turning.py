@@ -30,6 +30,7 @@ from pointsman.settings import RunSettings
 from pointsman.skills.active import Restricted, active_skills
 from pointsman.skills.tools import Shelf, SkillTools
 from pointsman.tools.builtin import Builtins
+from pointsman.tools.fetching import Web
 from pointsman.tools.permitted import Asked, Asker, Permitted
 from pointsman.tools.sent import Sent
 from pointsman.tools.sources import Joined, ToolSource
@@ -57,6 +58,7 @@ class Turns:
         models: Models,
         budgets: Budgets,
         shelf: Shelf,
+        web: Web,
         sources: Mapping[str, ToolSource],
         members: Members,
         begin: Begin,
@@ -68,6 +70,7 @@ class Turns:
         self._models = models
         self._budgets = budgets
         self._shelf = shelf
+        self._web = web
         self._sources = sources
         self._members = members
         self._begin = begin
@@ -136,7 +139,7 @@ class Turns:
             book = memory.MemoryBook(self._db, memory.Scope(facts.tenant_id, facts.user_id, facts.agent_id), facts.id)
         known = agent.config.knowledge or {}
         library = Library(self._db, facts.tenant_id, known.get("collections", ()), known.get("top_k", USUAL))
-        tools: Toolbox = Builtins(names, timezone=timezone, book=book, library=library)
+        tools: Toolbox = Builtins(names, timezone=timezone, book=book, library=library, web=self._web)
         if opened:
             tools = Joined((tools, *opened))
         if prepared.team is not None:

@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "teams": "Teams: who leads, and who is in them.",
         "knowledge": "Files that agents and people search.",
         "mcp": "MCP servers: whose tools agents may be given.",
+        "openapi-tools": "OpenAPI documents whose operations agents call.",
         "models": "Model providers and what each needs.",
         "engines": "How work is done: commands, code agents, remote agents.",
         "targets": "Where work runs, and whether it can.",
@@ -102,7 +103,7 @@ class Commands(typer.core.TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
         for title, rows in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl(list(rows.items()), col_max=12)
+                formatter.write_dl(list(rows.items()), col_max=14)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Suggest what was meant, without importing every command to find out."""
@@ -114,7 +115,7 @@ class Commands(typer.core.TyperGroup):
 
 def _load(name: str) -> Any:
     # import_module, so that `--help` costs neither httpx nor the gateway, and one noun not the others.
-    application: typer.Typer = import_module(f"pointsman.cli.{'database' if name == 'db' else name}").app
+    application: typer.Typer = import_module(f"pointsman.cli.{'database' if name == 'db' else name.replace('-', '_')}").app
     command: Any = typer.main.get_command(application)
     command.name = name
     command.help = command.help or _HELP[name]

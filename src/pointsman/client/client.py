@@ -15,6 +15,7 @@ from pointsman.client.fleet import Breakers, Workers
 from pointsman.client.jobs import Jobs
 from pointsman.client.knowledge import Knowledge
 from pointsman.client.leaving import Erasures, Leaving
+from pointsman.client.openapi_tools import OpenApiTools
 from pointsman.client.records import AuditLog, Budgets, Keys, UsageReports
 from pointsman.client.schedules import Schedules
 from pointsman.client.shapes import ChatAnswer
@@ -58,6 +59,7 @@ class PointsmanClient:
         self.tokens = Tokens(self._transport)
         self.mcp_servers = McpServers(self._transport)
         self.knowledge = Knowledge(self._transport)
+        self.openapi_tools = OpenApiTools(self._transport)
         self.breakers = Breakers(self._transport)
         self.workers = Workers(self._transport)
 

@@ -83,7 +83,7 @@ class TargetExists(Problem):
 
 
 class OperatorOnly(Problem):
-    """Engines and targets are the operator's: they decide what work of every tenant may do, so a key of a tenant cannot change them.
+    """Engines, targets and OpenAPI tools are the operator's: all tenants' work goes there, so a key of a tenant cannot change them.
 
     Ask the operator of this gateway.
     """

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pointsman.kit.egress import Egress
 from pointsman.kit.egress.errors import EgressTooLarge
@@ -46,7 +46,7 @@ class Sources:
 
     def check(self, uri: str) -> None:
         """Refuse what can be refused without asking anybody. Raises SourceRefused, EgressRefused."""
-        match urlsplit(uri).scheme.lower():
+        match _parts(uri).scheme.lower():
             case "https":
                 self._egress.check_url(uri)
             case "file":
@@ -66,7 +66,7 @@ class Sources:
         """
         self.check(uri)
         filename = _name(uri)
-        match urlsplit(uri).scheme.lower():
+        match _parts(uri).scheme.lower():
             case "https":
                 try:
                     async with self._egress.stream(uri, max_bytes=most, timeout=_WITHIN) as streamed:
@@ -90,7 +90,7 @@ class Sources:
 
     def _path(self, uri: str) -> Path:
         """The path of a `file://` URI that lies below a root by its spelling; whether it does so indeed is known when it is opened."""
-        parts = urlsplit(uri)
+        parts = _parts(uri)
         path = Path(unquote(parts.path))
         if parts.netloc not in {"", "localhost"} or parts.query or parts.fragment or not path.is_absolute() or "\0" in str(path):
             raise SourceRefused("The URI is no path of this host.", hint="Write it as file:///folder/file, with %23 for # and %3F for ?.")
@@ -143,8 +143,15 @@ async def _stored(objects: Objects, uri: str, most: int) -> AsyncIterator[bytes]
         raise SourceMissing(f"There is no file at {uri}.") from None
 
 
+def _parts(uri: str) -> SplitResult:
+    try:
+        return urlsplit(uri)
+    except ValueError:  # brackets that hold no address
+        raise SourceRefused("The URI cannot be read.", hint="Write it as https://host/path.") from None
+
+
 def _name(uri: str) -> str:
-    return unquote(urlsplit(uri).path).rstrip("/").rpartition("/")[2][-_LONGEST_NAME:].replace("\0", "") or "file"
+    return unquote(_parts(uri).path).rstrip("/").rpartition("/")[2][-_LONGEST_NAME:].replace("\0", "") or "file"
 
 
 def _outside() -> SourceRefused:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pointsman.kit.db import SERVICE_ROLE, Connection
 from pointsman.migrations.errors import DatabaseServerUnsupported
 
-HEAD = "0020"
+HEAD = "0021"
 """The revision that this release needs."""
 
 _OLDEST_SERVER = 160000

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from pointsman.kit.ids import ChosenId, is_chosen_id
-from pointsman.tools.specs import ToolRef, ToolRefs, refuse_later_tools
+from pointsman.tools.specs import ToolRef, ToolRefs
 from pointsman.web.wire import Body, Moment, Name, Read, Tags, Version
 
 Template = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
 Description = Annotated[str, StringConstraints(max_length=10_000)]
 
 
-class _WithTools(Body):
-    @model_validator(mode="before")
-    @classmethod
-    def _tools_have_something_behind_them(cls, raw: Any) -> Any:
-        if isinstance(raw, dict):
-            refuse_later_tools(cast("dict[str, Any]", raw).get("tools"), "/tools")
-        return cast("Any", raw)
-
-
-class PromptCreate(_WithTools):
+class PromptCreate(Body):
     """A new prompt. `{name}` in the template is a placeholder; any other brace is text."""
 
     id: ChosenId
@@ -34,7 +25,7 @@ class PromptCreate(_WithTools):
     tools: ToolRefs = Field(default_factory=list[ToolRef])
 
 
-class PromptPatch(_WithTools):
+class PromptPatch(Body):
     """Changes to a prompt; what is not sent stays. If anything changes, the prompt gets a new version."""
 
     # The defaults are never read: `model_fields_set` says what was sent. Factories keep them out of the OpenAPI document.

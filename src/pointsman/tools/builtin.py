@@ -1,4 +1,4 @@
-"""The built-in tools at work: the time, memory and knowledge; `think` belongs to the turn itself."""
+"""The built-in tools at work: the time, memory, knowledge and the web; `think` belongs to the turn itself."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pointsman.knowledge.library import Library
 from pointsman.knowledge.schemas import Passage
 from pointsman.llm.port import ToolCall, ToolSpec
 from pointsman.sessions.memory import LONGEST, MemoryBook
+from pointsman.tools.fetching import FETCH_SPEC, HTTP_FETCH, Web
 from pointsman.turns.loop import THINK_SPEC, thought_of
 from pointsman.turns.plan import THINK
 from pointsman.turns.ports import ToolOutcome
@@ -29,10 +30,19 @@ _Handler = Callable[[ToolCall], Coroutine[Any, Any, ToolOutcome]]
 class Builtins:
     """The built-in tools of one turn, as a toolbox.
 
-    `timezone` is the zone of `current_time` where the model names none; `book` is None where there is nobody to remember.
+    `timezone` is the zone of `current_time` where the model names none; `book` is None where there is nobody to remember, `web` where
+    nothing is fetched.
     """
 
-    def __init__(self, names: Sequence[str], *, timezone: str | None, book: MemoryBook | None, library: Library | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        timezone: str | None,
+        book: MemoryBook | None,
+        library: Library | None = None,
+        web: Web | None = None,
+    ) -> None:
         self._timezone = timezone or "UTC"
         self._handlers: dict[str, _Handler] = {}
         specs: list[ToolSpec] = []
@@ -49,6 +59,9 @@ class Builtins:
             elif name == KNOWLEDGE_SEARCH and library is not None:
                 self._handlers[name] = _Knowledge(library)
                 specs.append(KNOWLEDGE_SPEC)
+            elif name == HTTP_FETCH and web is not None:
+                self._handlers[name] = _Fetching(web)
+                specs.append(FETCH_SPEC)
         self._specs = tuple(specs)
 
     @property
@@ -132,6 +145,19 @@ class _Knowledge:
         if not query:
             return ToolOutcome("Say what to look for as `query`.", is_error=True)
         return _json([_cited(passage) for passage in await self._library.search(query)])
+
+
+class _FetchArguments(msgspec.Struct, forbid_unknown_fields=True):
+    url: str
+
+
+class _Fetching:
+    def __init__(self, web: Web) -> None:
+        self._web = web
+
+    async def __call__(self, call: ToolCall) -> ToolOutcome:
+        arguments, wrong = _decode(call, _FetchArguments)
+        return wrong if arguments is None else await self._web.fetch(arguments.url.strip())
 
 
 def _cited(passage: Passage) -> dict[str, Any]:

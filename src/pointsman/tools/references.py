@@ -124,6 +124,11 @@ class References:
         return value
 
 
+def is_settable(name: str) -> bool:
+    """Whether this is the name of a header that a tool may set."""
+    return _wrong_name(name) is None
+
+
 def _wrong_name(name: str) -> str | None:
     if not _NAME.fullmatch(name):
         return "This is no name of a header: letters, digits and dashes."

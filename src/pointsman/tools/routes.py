@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pointsman.llm.port import ToolSpec
 from pointsman.tools.builtin import CURRENT_TIME_SPEC, KNOWLEDGE_SPEC, MEMORY_SPEC
+from pointsman.tools.fetching import FETCH_SPEC
 from pointsman.tools.sources import Sources, SourceTool
 from pointsman.turns.loop import THINK_SPEC
 from pointsman.web.deps import Caller, provided
@@ -36,7 +37,7 @@ class ToolRead(Read):
 async def list_tools(caller: Caller, sources: Known) -> Page[ToolRead]:
     """List the built-in tools, and what is approved of others."""
     del caller
-    builtin = [_read("builtin", spec) for spec in (CURRENT_TIME_SPEC, KNOWLEDGE_SPEC, MEMORY_SPEC, THINK_SPEC)]
+    builtin = [_read("builtin", spec) for spec in (CURRENT_TIME_SPEC, FETCH_SPEC, KNOWLEDGE_SPEC, MEMORY_SPEC, THINK_SPEC)]
     return Page(items=[*builtin, *(_foreign(tool) for tool in await sources.list_tools())], next_cursor=None)
 
 

@@ -1,45 +1,18 @@
-"""How a prompt or an agent names a tool: `{type, name, …}`, validated, and refused where nothing would act on it yet."""
+"""How a prompt or an agent names a tool: `{type, name, …}`, validated; whether it is there is for the sources of tools to say."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from pointsman.kit.ids import ChosenId
-from pointsman.kit.problems import FieldError, NotSupportedYet
 from pointsman.web.wire import Body
 
-BUILTIN_TOOLS = ("current_time", "knowledge_search", "memory", "think")
-_LATER_TYPES = ("openapi",)
-_LATER_BUILTINS = ("http_fetch",)
-
-
-def refuse_later_tools(tools: Any, pointer: str) -> None:
-    """Refuse references to tools of a later release; looks at the raw JSON, whatever its shape. Raises NotSupportedYet."""
-    if not isinstance(tools, list):
-        return
-    errors = tuple(error for index, tool in enumerate(cast("list[Any]", tools)) for error in _later(tool, f"{pointer}/{index}"))
-    if errors:
-        raise NotSupportedYet(
-            "A tool in this list has nothing behind it yet.",
-            hint=f"Built-in tools of this release: {', '.join(BUILTIN_TOOLS)}. Remove the others.",
-            errors=errors,
-        )
-
-
-def _later(tool: Any, pointer: str) -> list[FieldError]:
-    if not isinstance(tool, dict):
-        return []
-    kind, name = (cast("dict[str, Any]", tool).get(key) for key in ("type", "name"))
-    if kind in _LATER_TYPES:
-        return [FieldError(f"{pointer}/type", f"Tools of type {kind} come with a later release.")]
-    if kind == "builtin" and name in _LATER_BUILTINS:
-        return [FieldError(f"{pointer}/name", f"The built-in tool {name} comes with a later release.")]
-    return []
+BUILTIN_TOOLS = ("current_time", "http_fetch", "knowledge_search", "memory", "think")
 
 
 def _known(name: Any) -> Any:
@@ -54,7 +27,7 @@ class BuiltinRef(Body):
     """A built-in tool that an agent or a prompt brings along."""
 
     type: Literal["builtin"]
-    name: Annotated[Literal["current_time", "knowledge_search", "memory", "think"], BeforeValidator(_known)]
+    name: Annotated[Literal["current_time", "http_fetch", "knowledge_search", "memory", "think"], BeforeValidator(_known)]
     timezone: str | None = Field(
         default=None, min_length=1, max_length=64, description="For `current_time`: an IANA time zone such as Europe/Berlin; UTC if absent."
     )
@@ -90,6 +63,16 @@ class McpRef(Body):
     )
 
 
+class OpenApiRef(Body):
+    """The tools of a registered OpenAPI document: all, or those of `operations`."""
+
+    type: Literal["openapi"]
+    name: ChosenId = Field(description="Id of the registration.")
+    operations: Annotated[list[ForeignName], Field(min_length=1, max_length=128), AfterValidator(_distinct)] | None = Field(
+        default=None, description="Operations as they were chosen there; absent: all of them, also later ones."
+    )
+
+
 def _zone_exists(name: str) -> bool:
     if name == "UTC":
         return True
@@ -100,10 +83,10 @@ def _zone_exists(name: str) -> bool:
     return True
 
 
-ToolRef = Annotated[BuiltinRef | McpRef, Field(discriminator="type")]
+ToolRef = Annotated[BuiltinRef | McpRef | OpenApiRef, Field(discriminator="type")]
 
 
-def _once_each(tools: list[BuiltinRef | McpRef]) -> list[BuiltinRef | McpRef]:
+def _once_each(tools: list[BuiltinRef | McpRef | OpenApiRef]) -> list[BuiltinRef | McpRef | OpenApiRef]:
     seen: set[tuple[str, str]] = set()
     for tool in tools:
         if (tool.type, tool.name) in seen:

@@ -1,5 +1,6 @@
 """The only way out: users' URLs reach public addresses and what the operator allowed, nothing else; operators' own are trusted."""
 
+from pointsman.kit.egress.bodies import is_unpacked
 from pointsman.kit.egress.channel import Channels, Opened
 from pointsman.kit.egress.client import Egress, Fetched, Streamed
 from pointsman.kit.egress.errors import (
@@ -31,4 +32,5 @@ __all__ = [
     "Streamed",
     "SystemResolver",
     "Trusted",
+    "is_unpacked",
 ]

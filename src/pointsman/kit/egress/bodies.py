@@ -40,14 +40,27 @@ async def stream_body(response: aiohttp.ClientResponse, max_bytes: int) -> Async
         raise _not_unpacked()
 
 
+def require_known_coding(response: aiohttp.ClientResponse) -> None:
+    """Raises EgressFailed for a coding that cannot be unpacked here."""
+    if not is_unpacked(_coding(response)):
+        raise EgressFailed("The URL answered in a content coding that was not asked for.")
+
+
+def is_unpacked(coding: str) -> bool:
+    """Whether a body in this content coding, as its header says it, is given out as what it is."""
+    return coding.strip().lower() in _PLAIN | _PACKED
+
+
 def _is_packed(response: aiohttp.ClientResponse, max_bytes: int) -> bool:
     """Raises EgressFailed for another coding than was asked for, EgressTooLarge where the answer says that it is."""
-    coding = response.headers.get("Content-Encoding", "").strip().lower()
-    if coding not in _PLAIN | _PACKED:
-        raise EgressFailed("The URL answered in a content coding that was not asked for.")
+    require_known_coding(response)
     if response.content_length is not None and response.content_length > max_bytes:
         raise _too_large(max_bytes)
-    return coding in _PACKED
+    return _coding(response) in _PACKED
+
+
+def _coding(response: aiohttp.ClientResponse) -> str:
+    return response.headers.get("Content-Encoding", "").strip().lower()
 
 
 def _pieces(decompress: Callable[[bytes], tuple[bytes, bytes]], chunk: bytes) -> Iterator[bytes]:
@@ -60,10 +73,14 @@ def _pieces(decompress: Callable[[bytes], tuple[bytes, bytes]], chunk: bytes) ->
 
 
 async def read_beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """At most so many bytes as they came; the rest is left unread."""
+    """At most so many bytes of the body, unpacked where that can be done; the rest, and what follows damage, is left unread."""
+    decoder = zlib.decompressobj(wbits=_GZIP_OR_ZLIB) if _coding(response) in _PACKED else None
     body = bytearray()
-    while len(body) < most and (chunk := await response.content.read(most - len(body))):
-        body += chunk
+    while len(body) < most and (chunk := await response.content.read(most - len(body) if decoder is None else _CHUNK)):
+        try:
+            body += chunk if decoder is None else decoder.decompress(chunk, most - len(body))
+        except zlib.error:
+            break
     return bytes(body)
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pointsman.kit.egress.addresses import AllowList
-from pointsman.kit.egress.bodies import read_beginning, read_body, stream_body
+from pointsman.kit.egress.bodies import read_beginning, read_body, require_known_coding, stream_body
 from pointsman.kit.egress.errors import EgressFailed, EgressMediaTypeRefused, EgressTimeout
 from pointsman.kit.egress.names import CheckedNames, Resolver, SystemResolver, may_connect, no_public_address
 from pointsman.kit.egress.trusted import Answer
@@ -29,12 +29,16 @@ _CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A document: `media_type` is lower case and without parameters, `body` is unpacked, `final_url` is where redirects led."""
+    """A document: `media_type` is lower case and without parameters, `body` is unpacked, `final_url` is where redirects led.
+
+    `charset` is what the answer says of itself, whether or not there is such a thing.
+    """
 
     status: int
     media_type: str
     body: bytes
     final_url: str
+    charset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +120,58 @@ class Egress:
         except (aiohttp.ClientError, OSError) as error:
             raise _failed(error) from error
 
-    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str], timeout: timedelta, keep: int) -> Answer:  # noqa: ASYNC109 - as above
-        """POST to a URL, whole within `timeout`: the answer whatever its status, of its body no more than `keep` bytes are read.
+    async def fetch_beginning(self, url: str, *, keep: int, timeout: timedelta) -> Fetched:  # noqa: ASYNC109 - as above
+        """GET what there is of a document within its first `keep` bytes, unpacked; all redirects within `timeout`.
 
-        A redirect is an answer like any other: nobody checked what it leads to. Raises EgressRefused, EgressFailed and EgressTimeout.
+        Raises EgressRefused, EgressFailed (also for an answer other than 2xx) and EgressTimeout.
+        """
+        import aiohttp  # noqa: PLC0415 - as above
+
+        target = parse_url(url)
+        self._check(target)
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                async with self._answered(target, ("*/*",)) as (response, final):
+                    require_known_coding(response)
+                    body = await read_beginning(response, keep)
+                    return Fetched(response.status, _media_type(response), body, final.url, response.charset)
+        except TimeoutError:
+            raise EgressTimeout(f"The URL did not answer in full within {timeout.total_seconds():g} s.") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _failed(error) from error
+
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str], timeout: timedelta, keep: int) -> Answer:  # noqa: ASYNC109 - as above
+        """`request` with the method POST."""
+        return await self.request("POST", url, headers=headers, body=body, timeout=timeout, keep=keep)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        timeout: timedelta,  # noqa: ASYNC109 - as above
+        keep: int,
+    ) -> Answer:
+        """One exchange with a URL, whole within `timeout`: the answer whatever its status, of its unpacked body the first `keep` bytes.
+
+        A redirect is an answer like any other: nobody checked what it leads to, and the headers were meant for this host alone. Names and
+        values of headers are the caller's to check. Raises EgressRefused, EgressFailed and EgressTimeout.
         """
         import aiohttp  # noqa: PLC0415 - as above
         from yarl import URL  # noqa: PLC0415 - comes with aiohttp
 
         target = parse_url(url)
         self._check(target)
-        given = {**_headers(("*/*",)), **headers}
+        content = None if body is None else io.BytesIO(body)
+        set_already = {name.lower() for name in headers}
+        given = {name: value for name, value in _headers(("*/*",)).items() if name.lower() not in set_already} | dict(headers)
         try:
             async with (
                 asyncio.timeout(timeout.total_seconds()),
-                self._session().post(
-                    URL(target.url, encoded=True), data=io.BytesIO(body), headers=given, allow_redirects=False
+                self._session().request(
+                    method, URL(target.url, encoded=True), data=content, headers=given, allow_redirects=False
                 ) as response,
             ):
                 names = {name.lower(): value for name, value in response.headers.items()}
