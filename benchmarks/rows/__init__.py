@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.results import Row
-from benchmarks.rows import calls, chats, growth, opened, starts, streams, work
+from benchmarks.rows import calls, chats, files, growth, opened, starts, streams, work
 from benchmarks.stage import Stage
 
 ROWS: dict[str, Callable[[Stage], Row]] = {
@@ -33,4 +33,6 @@ ROWS: dict[str, Callable[[Stage], Row]] = {
     "jobs-pick-up": work.pick_up,
     "jobs-sandbox": work.sandbox,
     "jobs-idle": work.idle,
+    "knowledge-indexing": files.indexing,
+    "upload-200mb": files.upload,
 }
