@@ -30,7 +30,7 @@ AT_ONCE = 3  # processes that are on their way to a failpoint
 PATIENCE = 90.0  # seconds in which files must have brought a process to its failpoint
 TRIES = 3  # processes that one death may take: which of the living takes a file is not in our hand
 ENDED = 120.0  # seconds from the last fault to the end of every file
-SAMPLE = ("knowledge.claim.in", "knowledge.index.in", "knowledge.store.in", "knowledge.delete.after")
+SAMPLE = ("knowledge.index.in", "knowledge.store.in")
 _BY_GATEWAYS = ("knowledge.keep", "knowledge.store", "knowledge.delete", "knowledge.clear")
 _TOLD = 30  # of what is wrong with files
 
