@@ -87,6 +87,17 @@ def proportional_kb(pid: int) -> int:
     return _rollup(pid)["Pss"]
 
 
+def forget_peak(pid: int) -> None:
+    """Let `peak_kb` begin anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_kb(pid: int) -> int:
+    """The most that a process had resident since `forget_peak`, in KB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
 def _rollup(pid: int) -> dict[str, int]:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     return {name.rstrip(":"): int(value) for name, value, *_ in (line.split() for line in lines)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.results import Row
-from benchmarks.rows import calls, chats, growth, headers, opened, starts, streams, work
+from benchmarks.rows import calls, chats, files, growth, headers, opened, starts, streams, work
 from benchmarks.stage import Stage
 
 ROWS: dict[str, Callable[[Stage], Row]] = {
@@ -34,4 +34,6 @@ ROWS: dict[str, Callable[[Stage], Row]] = {
     "jobs-sandbox": work.sandbox,
     "jobs-idle": work.idle,
     "credential-cached": headers.cached,
+    "knowledge-indexing": files.indexing,
+    "upload-200mb": files.upload,
 }

@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import stat
+import tarfile
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from pointsman.client import PointsmanClient
 
 
 class Saved(NamedTuple):
-    """A gateway that had a conversation, was stopped, and of which there is a backup."""
+    """A gateway that had a conversation and a file of knowledge, was stopped, and of which there is a backup."""
 
     home: Path
     here: CommandLine
@@ -26,6 +28,10 @@ class Saved(NamedTuple):
     @property
     def sealed(self) -> Path:
         return self.dump.with_name(f"{self.dump.name}.keyring")
+
+    @property
+    def objects(self) -> Path:
+        return self.dump.with_name(f"{self.dump.name}.objects")
 
     def restore(self, into: CommandLine, file: Path, *more: str, expect: int = 0) -> str:
         return into.run("db", "restore", str(file), "--passphrase-file", str(self.home / "passphrase"), *more, expect=expect).stderr
@@ -42,6 +48,11 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
         with PointsmanClient(url, key) as client:
             client.agents.create({"id": "echo", "name": "Echo", "template": "Repeat.", "config": {"model": "scripted:echo"}})
             client.chat("echo", {"message": "Remember this.", "session_id": "kept"})
+            client.knowledge.upload("passed.txt", BytesIO(b"Nobody needs this."))
+            gone = client.knowledge.upload("gone.txt", BytesIO(b"Nobody has this."))
+            client.knowledge.delete(gone["file_id"])
+            for file in client.knowledge.list():
+                assert [*client.knowledge.wait(file["file_id"])][-1]["progress"]["step"] == "indexed"
     here.run("db", "backup", str(home / "backup.dump"), "--passphrase-file", str(home / "passphrase"))
     return Saved(home, here, key, home / "backup.dump")
 
@@ -64,7 +75,7 @@ def test_it_tells_no_secret_ends_with_everything_it_started_and_comes_back(saved
 
 def test_a_backup_holds_neither_the_admin_key_nor_the_ring_in_plain(saved: Saved) -> None:
     ring = (saved.home / "data" / "keyring").read_bytes().strip()
-    for file in (saved.dump, saved.sealed):
+    for file in (saved.dump, saved.sealed, saved.objects):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert ring not in file.read_bytes()
         assert saved.key.encode() not in file.read_bytes()
@@ -73,10 +84,19 @@ def test_a_backup_holds_neither_the_admin_key_nor_the_ring_in_plain(saved: Saved
     assert "passphrase" in saved.here.run("db", "backup", str(saved.home / "other"), expect=2).stderr
 
 
+def test_a_backup_holds_the_files_of_knowledge_that_are_there_or_says_where_they_lie(saved: Saved, tmp_path: Path) -> None:
+    with tarfile.open(saved.objects) as tar:
+        assert [tar.extractfile(member).read() for member in tar] == [b"Nobody needs this."]  # pyright: ignore[reportOptionalMemberAccess]
+    said = saved.here.run("db", "backup", str(tmp_path / "lean.dump"), "--no-keyring", "--no-objects").stderr
+    assert f"NOT in the backup: 1 file of knowledge in {(saved.home / 'data' / 'objects').as_uri()}" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lean.dump"]
+
+
 def test_a_backup_is_carried_on_with_in_a_new_data_directory(saved: Saved, cli: CommandLine, tmp_path: Path) -> None:
     there = cli.with_environment(POINTSMAN_DATA_DIR=str(tmp_path / "there"))
-    saved.restore(there, saved.dump)
+    assert "1 file of knowledge: in " in saved.restore(there, saved.dump)
     with running(there, "up", "--port", "0") as gateway, PointsmanClient(gateway.url(), saved.key) as client:
+        assert_knowledge_is_there(client, tmp_path / "there" / "objects")
         assert [message["text"] for message in client.sessions.messages("kept")] == ["Remember this."] * 2
         assert client.chat("echo", {"message": "More.", "session_id": "kept"})["content"] == "More."
         assert "keys bootstrap --rotate" in gateway.said
@@ -87,10 +107,21 @@ def test_a_backup_is_carried_on_with_in_a_new_data_directory(saved: Saved, cli: 
         there.run("doctor", "--port", gateway.url().rpartition(":")[2])
 
 
+def assert_knowledge_is_there(client: PointsmanClient, objects: Path) -> None:
+    (file,) = client.knowledge.list()
+    assert (file["gcs_path"] or "").startswith(objects.as_uri())
+    client.knowledge.reindex(file["file_id"])
+    assert [*client.knowledge.wait(file["file_id"])][-1]["knowledge_status"] == "indexed"
+    assert [passage["content"] for passage in client.knowledge.search({"query": "needs"})] == ["Nobody needs this."]
+    client.knowledge.delete(file["file_id"])
+    assert [*objects.iterdir()] == []
+
+
 def test_a_restore_deletes_only_what_was_named_and_changes_nothing_when_it_fails(saved: Saved, cli: CommandLine, tmp_path: Path) -> None:
     there = cli.with_environment(POINTSMAN_DATA_DIR=str(tmp_path / "there"))
     (tmp_path / "wrong").write_text("something else\n")
     there.run("db", "restore", str(saved.dump), "--passphrase-file", str(tmp_path / "wrong"), expect=2)
+    assert "cannot be read" in saved.restore(there, saved.dump, "--objects", str(saved.sealed), expect=2)
     assert not (tmp_path / "there").exists()
     saved.restore(there, saved.dump)
     assert "--force pointsman" in saved.restore(there, saved.dump, expect=5)
@@ -99,7 +130,10 @@ def test_a_restore_deletes_only_what_was_named_and_changes_nothing_when_it_fails
     cut.write_bytes(saved.dump.read_bytes()[:-5000])
     saved.restore(there, cut, "--keyring", str(saved.sealed), "--force", "pointsman", expect=7)
     assert there.run("db", "shell", "--", "-Atc", "SELECT count(*) FROM messages").stdout == "2\n"
-    saved.restore(there, saved.dump, "--force", "pointsman")
+    lean = tmp_path / "lean.dump"
+    lean.write_bytes(saved.dump.read_bytes())
+    said = saved.restore(there, lean, "--keyring", str(saved.sealed), "--force", "pointsman")
+    assert "NOT in the backup: 1 file that the database refers to" in said
     assert there.run("db", "shell", "--", "-Atc", "SELECT count(*) FROM messages").stdout == "2\n"
 
 

@@ -14,6 +14,7 @@ PROGRAMS = (
     "approvals",
     "jobs",
     "workers",
+    "indexing",
     "soak",
     "bill",
     "idempotency",

@@ -135,7 +135,7 @@ async def judge(work: Work, deaths: Mapping[str, float]) -> list[str]:
         for attempt in await connection.fetch("SELECT * FROM job_attempts ORDER BY job_id, epoch"):
             attempts[str(attempt["job_id"])].append(attempt)
         finishes = await _finishes(connection)
-        left = await _messages(connection)
+        left = await messages_left(connection)
     finally:
         await connection.close()
     found = {str(row["id"]): row for row in rows}
@@ -150,7 +150,7 @@ async def judge(work: Work, deaths: Mapping[str, float]) -> list[str]:
     return failures
 
 
-async def _messages(connection: Connection) -> int:
+async def messages_left(connection: Connection) -> int:
     """That are left when whoever lives has had the time to find that there is nothing to do: those of the dead are found after 8 s."""
     deadline = time.monotonic() + 20
     while (left := await connection.fetchval("SELECT count(*) FROM queue.pgqueuer")) and time.monotonic() < deadline:

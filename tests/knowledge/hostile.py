@@ -8,7 +8,7 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 MB = 2**20
@@ -31,7 +31,7 @@ class Hostile:
     said: str = ""
 
 
-def archive(parts: dict[str, bytes | str], *, mimetype: str | None = None) -> bytes:
+def archive(parts: Mapping[str, bytes | str], *, mimetype: str | None = None) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         if mimetype is not None:

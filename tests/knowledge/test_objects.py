@@ -99,6 +99,16 @@ async def test_a_put_that_is_cancelled_leaves_nothing(objects: Objects, tmp_path
             await asyncio.sleep(0.01)
 
 
+async def test_deleting_takes_along_what_a_killed_put_left(objects: Objects, tmp_path: Path) -> None:
+    other = await objects.put("ab", pieces(1), most=10**6)
+    for name in ("a#1", "a#2"):
+        (tmp_path / "objects" / name).write_bytes(b"half of a file")
+    for _ in range(2):
+        await objects.delete(objects.uri("a"))
+        assert files(tmp_path) == ["objects/ab"]
+    assert await objects.list() == [other.uri]
+
+
 @pytest.mark.parametrize("key", ["", "/a", "a/", "../a", "a/../b", "a//b", ".hidden", "a b", "a\0", "ä", "a#1"])
 async def test_a_key_that_could_lead_elsewhere_is_none(objects: Objects, key: str) -> None:
     with pytest.raises(ValueError, match="no key"):

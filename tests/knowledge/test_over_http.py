@@ -99,7 +99,7 @@ async def test_a_file_that_is_too_large_is_refused_and_nothing_of_it_is_kept(
             yield sent["content"][start : start + 10_000]
 
     answer = await client.post("/v2/knowledge/-/files", content=sent["content"] if announced else pieces(), headers=sent["headers"])
-    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large" if announced else "upload-too-large")
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large" if announced else "file-too-large")
     assert scene.kept() == set()
 
 

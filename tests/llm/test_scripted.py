@@ -136,6 +136,32 @@ async def test_an_error_after_text_falls_back_and_counts_both(scripted: Models) 
 
 
 @pytest.mark.parametrize(
+    ("template", "filled"),
+    [
+        ("{tool_result.0.file}, page {tool_result.0.page}", "a.pdf, page 2"),
+        ("{tool_result.1.content} {tool_result.1.where}", '{message} {"row":[1,null]}'),
+        ("{tool_result.0.heading} {tool_result.7.file} {tool_result.file} {tool_result.0.file.x}",) * 2,
+    ],
+)
+async def test_an_answer_and_arguments_are_made_from_what_lies_in_a_tools_result(scripted: Models, template: str, filled: str) -> None:
+    lines = script({"text": template, "tool_calls": [{"name": "add", "args": {"a": template}}]})
+    found = [{"file": "a.pdf", "page": 2}, {"content": "{message}", "where": {"row": [1, None]}}]
+    asked = AssistantMessage((ToolCall("1", "add", "{}"), ToolCall("2", "add", "{}")), "scripted:s")
+    results = ToolMessage((ToolResult("1", "add", "no JSON"), ToolResult("2", "add", json.dumps(found))))
+    made = await scripted.complete(ask("scripted:s", "", messages=(HI, asked, results), script=lines, played=0))
+    assert text_of(made) == filled
+    (call,) = [part for part in made.message.parts if isinstance(part, ToolCall)]
+    assert json.loads(call.args) == {"a": filled}
+
+
+@pytest.mark.parametrize("returned", ["", "words", "[" * 100_000, "7"])
+async def test_a_placeholder_of_what_is_not_there_stays_as_it_is_written(scripted: Models, returned: str) -> None:
+    lines = script({"text": "{tool_result.0}"})
+    results = ToolMessage((ToolResult("1", "add", returned),))
+    assert text_of(await scripted.complete(ask("scripted:s", "", messages=(HI, results), script=lines, played=0))) == "{tool_result.0}"
+
+
+@pytest.mark.parametrize(
     ("bad", "words"),
     [
         (None, "has no script"),

@@ -1,4 +1,4 @@
-"""Writes a backup: a dump of the whole database, and the key ring that belongs to it under a passphrase."""
+"""Writes a backup: a dump of the whole database, the files of knowledge, and the key ring that belongs to it under a passphrase."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from pointsman.cli.exits import CommandRefused
 from pointsman.cli.keyring_file import ask_passphrase, seal, write_private
 from pointsman.cli.logs import quiet_logs
+from pointsman.cli.object_archive import archive_of, files, find_referred, written_archive
 from pointsman.cli.output import say
 from pointsman.cli.schema import require_migrated
 from pointsman.cli.storage import Storage
@@ -17,6 +18,7 @@ from pointsman.kit.crypto import RING_FILE, KeyRing
 from pointsman.kit.db import connect
 from pointsman.kit.embedded_pg import run_tool
 from pointsman.kit.problems import Kind, Problem
+from pointsman.knowledge.stores import Place
 from pointsman.settings import Settings
 
 
@@ -32,11 +34,11 @@ class BackupFailed(Problem):
     title = "The backup could not be written or read"
 
 
-def backup(settings: Settings, file: Path, passphrase_file: Path | None, *, with_keyring: bool) -> None:
-    """Write `file`, and beside it `file.keyring`."""
+def backup(settings: Settings, file: Path, passphrase_file: Path | None, *, with_keyring: bool, with_objects: bool) -> None:
+    """Write `file`, and beside it `file.objects` and `file.keyring`."""
     quiet_logs()
     sealed_file = keyring_of(file)
-    for path in (file, sealed_file):
+    for path in (file, sealed_file, archive_of(file)):
         if path.exists():
             raise CommandRefused(f"{path} exists already.", hint="Name another file, or move this one away.")
     with Storage(settings, make=False) as storage:
@@ -44,12 +46,30 @@ def backup(settings: Settings, file: Path, passphrase_file: Path | None, *, with
         dsn = storage.dsn()
         ring = KeyRing.open(settings.data_dir, settings.keyring.keys) if passphrase else None
         asyncio.run(_check(dsn, ring))
-        _dump(dsn, file)
+        _write(settings, dsn, file, with_objects=with_objects)
     if passphrase:
         write_private(sealed_file, seal(ring_text(settings), passphrase))
         say(f"the key ring, encrypted, is in {sealed_file}")
     say(f"the backup is in {file} ({file.stat().st_size / 2**20:.1f} MB)")
     say("the admin key is in neither: keep it apart, or make a new one after a restore (`pointsman keys bootstrap --rotate`)")
+
+
+def _write(settings: Settings, dsn: str, file: Path, *, with_objects: bool) -> None:
+    """The files that are there before the dump and those that came while it was written: all that it refers to are among them."""
+    place = Place.of_store(settings)
+    if place.folder is None or not with_objects:
+        _dump(dsn, file)
+        if count := len(asyncio.run(find_referred(dsn))):
+            say(f"NOT in the backup: {files(count)} of knowledge in {place.base}; back that up too, by its own means")
+        return
+    with written_archive(archive_of(file), place.folder, place.base) as archive:
+        archive.add()
+        _dump(dsn, file)
+        archive.add()
+        missing = archive.missing(asyncio.run(find_referred(dsn)))
+    say(f"the object store, {files(len(archive))}, is in {archive_of(file)}")
+    if missing:
+        say(f"NOT in the backup: {files(missing)} that the database refers to, and that {place.base} does not have")
 
 
 def keyring_of(file: Path) -> Path:

@@ -67,14 +67,16 @@ def backup(
     *,
     passphrase_file: PassphraseFile = None,
     no_keyring: Annotated[bool, typer.Option("--no-keyring", help="Do not write the key ring: it is kept elsewhere.")] = False,
+    no_objects: Annotated[bool, typer.Option("--no-objects", help="Do not write the files of knowledge: they are kept elsewhere.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Write the whole database to FILE, while the gateway runs or not, and the key ring, encrypted with a passphrase, to FILE.keyring.
 
-    Neither holds the admin key. Without the key ring what is encrypted in the database cannot be read.
+    The files of knowledge go to FILE.objects where they lie in a folder of this host; a bucket is backed up by its own means. None of these
+    holds the admin key. Without the key ring what is encrypted in the database cannot be read.
     """
     settings = read_settings(data_dir=data_dir)
-    import_module("pointsman.cli.backup").backup(settings, file, passphrase_file, with_keyring=not no_keyring)
+    import_module("pointsman.cli.backup").backup(settings, file, passphrase_file, with_keyring=not no_keyring, with_objects=not no_objects)
 
 
 @app.command("restore")
@@ -82,6 +84,9 @@ def restore(
     file: Annotated[Path, typer.Argument(help="File that `db backup` wrote.")],
     *,
     keyring: Annotated[Path | None, typer.Option("--keyring", help="The backup's key ring; unset: FILE.keyring, if it is there.")] = None,
+    objects: Annotated[
+        Path | None, typer.Option("--objects", help="The backup's files of knowledge; unset: FILE.objects, if it is there.")
+    ] = None,
     passphrase_file: PassphraseFile = None,
     force: Annotated[
         str | None, typer.Option("--force", metavar="DATABASE", help="Delete everything in the database of this name before.")
@@ -90,10 +95,11 @@ def restore(
 ) -> None:
     """Read a backup into an empty database: that of a new data directory, or the one POINTSMAN_DATABASE__URL names.
 
-    It appears whole or not at all. An older release's backup is migrated. No gateway may be running on the database.
+    It appears whole or not at all. An older release's backup is migrated. No gateway may be running on the database. The files of knowledge
+    go into the object store of the settings.
     """
     settings = read_settings(data_dir=data_dir)
-    import_module("pointsman.cli.restore").restore(settings, file, keyring, passphrase_file, force=force)
+    import_module("pointsman.cli.restore").restore(settings, file, keyring, passphrase_file, objects=objects, force=force)
 
 
 def _installed_psql(dsn: str, arguments: list[str]) -> int:

@@ -19,8 +19,9 @@ def demo(
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Play the script, whatever the environment configures.")] = False,
 ) -> None:
-    """Play a support conversation on a gateway of its own in a temporary directory, and remove it again. Needs neither key nor network.
+    """Play a support desk on a gateway of its own in a temporary directory, and remove it again. Needs neither key nor network.
 
-    Streams the conversation, shows a run's events, takes up a stream that was cut, edits a prompt and rolls it back, and counts tokens.
+    Streams a conversation, shows a run's events, takes up a stream that was cut, edits a prompt and rolls it back, uploads documents and
+    answers from them with citations, runs a skill's script and a supervised job in sandboxes, and counts tokens.
     """
     import_module("pointsman.cli.demonstration").play(model, offline=offline)

@@ -9,9 +9,11 @@ from importlib import resources
 from itertools import count
 from typing import Any
 
+from pointsman.cli.casting import SCRIPT, find_model, with_model
 from pointsman.cli.exits import CommandRefused
 from pointsman.cli.output import show, style, table
 from pointsman.cli.prompts import coloured
+from pointsman.cli.reading_room import ReadingRoom
 from pointsman.cli.runs import line_of
 from pointsman.cli.speaking import Speaker
 from pointsman.cli.throwaway import throwaway_gateway
@@ -19,10 +21,6 @@ from pointsman.cli.usage import show_report
 from pointsman.cli.workshop import Workshop
 from pointsman.client import Event, PointsmanClient, ProblemResponse
 
-_SCRIPT = "scripted:script"
-# Small ones, one for each provider that the environment may configure.
-_SMALL = {"openai": "openai:gpt-6-luna", "anthropic": "anthropic:claude-haiku-5-5", "google": "google:gemini-3.5-flash-lite"}
-_WORD_MS = 12  # about as fast as people read
 _SESSION = "dana-lid"
 _CUT_AFTER = 12  # deltas
 _ALLOWED = 3
@@ -37,7 +35,7 @@ def play(model: str | None, *, offline: bool) -> None:
     _scene("A gateway of its own, on an embedded PostgreSQL in a temporary directory")
     with throwaway_gateway() as client:
         _tell(f"ready after {time.monotonic() - began:.1f} s at {client.base_url}")
-        _Play(client, _SCRIPT if offline else model or _find_model(client)).run()
+        _Play(client, SCRIPT if offline else model or find_model(client)).run()
         _tell("stopping it and removing its directory")
     show(style(f"\nThat was all of it, in {time.monotonic() - began:.0f} s. Now yours: pointsman up", "bold", sys.stdout))
 
@@ -56,6 +54,7 @@ class _Play:
         self._edit_and_roll_back()
         self._limit_a_key()
         self._use_up_a_budget()
+        ReadingRoom(self._client, self._model, tell=_tell, scene=_scene).play()
         Workshop(self._client, tell=_tell, scene=_scene).play()
         self._count()
 
@@ -63,7 +62,7 @@ class _Play:
         _scene(f"A prompt with variables, and an agent on it that asks {self._model}")
         prompt = self._client.prompts.create({"id": "support", "name": "Customer support", "template": self._prompt})
         agent = json.loads(example("agent.json"))
-        agent["config"] = _with_model(agent["config"], self._model, self._conversation)
+        agent["config"] = with_model(agent["config"], self._model, self._conversation)
         self._client.agents.create(agent)
         for line in prompt["template"].splitlines()[:5]:
             _tell(line)
@@ -167,18 +166,6 @@ class _Play:
         verdict = self._client.audit.verify()
         state = "sound" if verdict["sound"] else "NOT SOUND"
         _tell(f"audit: {verdict['sealed'] + verdict['unsealed']} changes recorded, the chain is {state}")
-
-
-def _find_model(client: PointsmanClient) -> str:
-    configured = {provider["provider"] for provider in client.models.list() if provider["configured"]}
-    return next((model for name, model in _SMALL.items() if name in configured), _SCRIPT)
-
-
-def _with_model(config: dict[str, Any], model: str, conversation: dict[str, Any]) -> dict[str, Any]:
-    if not model.startswith("scripted:"):
-        return config | {"model": model}
-    answers = [answer | {"delay_ms": _WORD_MS} for turn in conversation["turns"] for answer in turn["answers"]]
-    return config | {"model": _SCRIPT, "script": {"turns": answers}}
 
 
 def _folded(events: list[Event]) -> list[str]:

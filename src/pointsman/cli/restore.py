@@ -14,12 +14,14 @@ from pointsman.cli.backup import BackupFailed, check_ring, keyring_of
 from pointsman.cli.exits import CommandRefused
 from pointsman.cli.keyring_file import ask_passphrase, unseal, write_private
 from pointsman.cli.logs import quiet_logs
+from pointsman.cli.object_archive import archive_of, files, find_referred, require_archive, restore_objects
 from pointsman.cli.output import say
 from pointsman.cli.storage import Storage
 from pointsman.kit.crypto import RING_FILE, KeyRing
 from pointsman.kit.db import connect
 from pointsman.kit.embedded_pg import binary, run_tool
 from pointsman.kit.problems import Kind, Problem
+from pointsman.knowledge.stores import Place
 from pointsman.migrations import migrate
 from pointsman.settings import Settings
 
@@ -68,11 +70,16 @@ class DatabaseInUse(Problem):
     title = "The database is in use"
 
 
-def restore(settings: Settings, file: Path, keyring: Path | None, passphrase_file: Path | None, *, force: str | None) -> None:
-    """Restore `file`, and its key ring into the data directory unless the ring is in the settings."""
+def restore(
+    settings: Settings, file: Path, keyring: Path | None, passphrase_file: Path | None, *, objects: Path | None = None, force: str | None
+) -> None:
+    """Restore `file`, its files of knowledge into the store, and its key ring into the data directory unless that is in the settings."""
     quiet_logs()
     _require_backup(file)
     ring = _ring_of(settings, keyring or keyring_of(file), passphrase_file, asked=keyring is not None)
+    archive = objects or archive_of(file)
+    if objects is not None or archive.exists():
+        require_archive(archive)
     with Storage(settings) as storage:
         dsn = storage.dsn()
         tables = asyncio.run(_find_tables(dsn))
@@ -81,6 +88,7 @@ def restore(settings: Settings, file: Path, keyring: Path | None, passphrase_fil
         asyncio.run(migrate(dsn))
         if ring is not None:
             _keep_ring(settings, ring)
+        _restore_objects(settings, dsn, archive)
         asyncio.run(_say_what_is_missing(settings, dsn))
 
 
@@ -164,6 +172,18 @@ def _keep_ring(settings: Settings, ring: str) -> None:
         say(f"the key ring that was here is in {kept}")
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(path, ring.encode())
+
+
+def _restore_objects(settings: Settings, dsn: str, archive: Path) -> None:
+    base = Place.of_store(settings).base
+    if archive.is_file():
+        restored, missing = asyncio.run(restore_objects(settings, dsn, archive))
+        say(f"{files(restored)} of knowledge: in {base}")
+    else:
+        missing = len(asyncio.run(find_referred(dsn)))
+    if missing:
+        say(f"NOT in the backup: {files(missing)} that the database refers to")
+        say(f"what was indexed of them is found, but they can be read again only if {base} has them")
 
 
 async def _say_what_is_missing(settings: Settings, dsn: str) -> None:

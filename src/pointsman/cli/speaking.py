@@ -12,6 +12,7 @@ from pointsman.cli.working import told_of
 from pointsman.client import Event, ProblemResponse, Transcript
 
 _BAD_GATEWAY = 502
+_LONGEST = 160  # letters of one argument of a call: enough to know it by
 _SPOKEN = frozenset({"message.delta", "message.completed", "message.reset", "tool.called", "tool.completed"})
 
 
@@ -99,4 +100,9 @@ def call_of(data: Mapping[str, Any]) -> str:
     if not isinstance(arguments, dict):
         return f"{data['name']}({arguments})"
     named = cast("dict[str, Any]", arguments)
-    return f"{data['name']}({', '.join(f'{name}={value!r}' for name, value in named.items())})"
+    return f"{data['name']}({', '.join(f'{name}={_shown(value)}' for name, value in named.items())})"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… {len(text)} letters"

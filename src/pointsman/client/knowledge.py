@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, TypedDict
 
-from pointsman.client.transport import Transport
+from pointsman.client.streaming import Event, parse
+from pointsman.client.transport import Transport, raise_problem
 
 OWN = "-"
 _SILENT = 120.0  # seconds in which an upload may stand still
 _LOOK = 0.3
+_IDLE = 45.0  # seconds; three of the gateway's comments missed
 
 
 class Progress(TypedDict):
@@ -97,6 +99,19 @@ class Knowledge:
             if file["progress"]["step"] in {"indexed", "failed", "deleted"}:
                 return
             time.sleep(_LOOK)
+
+    def events(self, file_id: str, *, tenant: str = OWN, after: int = 0) -> Iterator[Event]:
+        """Each state above `after` as the gateway tells it, to `indexed`, `failed` or `deleted`; an event's data is the file.
+
+        Raises ProblemResponse, and GatewayUnreachable where the connection breaks: go on with `after`, the id of the last one.
+        """
+        path = ("v2", "knowledge", tenant, "files", file_id, "events")
+        headers = {"accept": "text/event-stream", "last-event-id": str(after)}
+        with self._transport.explained(), self._transport.stream("GET", *path, headers=headers, idle=_IDLE) as response:
+            if not response.is_success:
+                response.read()
+            raise_problem(response)
+            yield from parse(response.iter_lines())
 
     def reindex(self, file_id: str, *, tenant: str = OWN) -> File:
         """Have it indexed anew; until that is done it is found as it was."""

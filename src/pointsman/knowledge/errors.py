@@ -27,17 +27,6 @@ class UploadInvalid(Problem):
     title = "The upload is not valid"
 
 
-class UploadTooLarge(Problem):
-    """The file is larger than the gateway takes.
-
-    The operator's setting is `POINTSMAN_LIMITS__UPLOAD_BYTES`. Nothing was kept; split the file.
-    """
-
-    kind = Kind.TOO_LARGE
-    code = "upload-too-large"
-    title = "The file is too large"
-
-
 class UploadMalformed(Problem):
     """The body is not the multipart/form-data that its Content-Type announces, or it was cut off.
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -84,10 +85,10 @@ class Indexer:
         return None
 
     async def _chunks_of(self, claimed: Claimed) -> Sequence[Chunk]:
-        with tempfile.TemporaryDirectory(prefix="pointsman-index-") as folder:
-            path = Path(folder) / "document"
-            await _copy(self._objects.read(claimed.gcs_path), path)
-            return await self._read(path, claimed.original_filename, claimed.content_type)
+        # A file without a name: whoever dies while it is read leaves nothing.
+        with await asyncio.to_thread(tempfile.TemporaryFile) as file:
+            await _copy(self._objects.read(claimed.gcs_path), file)
+            return await self._read(Path(f"/proc/self/fd/{file.fileno()}"), claimed.original_filename, claimed.content_type)
 
     async def _write(self, claimed: Claimed, chunks: Sequence[Chunk]) -> None:
         kept = [replace(chunk, content=storable_text(chunk.content) or "", heading=storable_text(chunk.heading)) for chunk in chunks]
@@ -114,10 +115,7 @@ class Indexer:
         log.info("knowledge.failed", entry_id=str(claimed.entry_id), code=problem.code, detail=problem.detail)
 
 
-async def _copy(pieces: AsyncIterator[bytes], path: Path) -> None:
-    file = await asyncio.to_thread(path.open, "wb")
-    try:
-        async for piece in pieces:
-            await asyncio.to_thread(file.write, piece)
-    finally:
-        await asyncio.to_thread(file.close)
+async def _copy(pieces: AsyncIterator[bytes], file: IO[bytes]) -> None:
+    async for piece in pieces:
+        await asyncio.to_thread(file.write, piece)
+    await asyncio.to_thread(file.flush)

@@ -8,11 +8,12 @@ import os
 import re
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pointsman.knowledge.stores import Place, open_store, store_failures
-from pointsman.knowledge.storing_errors import ObjectMissing, StoreFailed, TooLarge
+from pointsman.knowledge.storing_errors import ObjectMissing, StoreFailed, too_large
 from pointsman.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Objects:
         """
         import obstore  # noqa: PLC0415 - a library of 20 MB, which a process that keeps no files does not need
 
-        if not _KEY.fullmatch(key):
+        if not is_key(key):
             raise ValueError(f"{key!r} is no key of an object.")
         counted = _Counted(chunks, most)
         local = self._place.folder / key if self._place.folder else None
@@ -91,11 +92,14 @@ class Objects:
             raise StoreFailed(f"The file could not be read: {_reason(error)}.") from error
 
     async def delete(self, uri: str) -> None:
-        """Remove a file. Repeatable."""
+        """Remove a file, and what a put of it left that was killed. Repeatable."""
         import obstore  # noqa: PLC0415 - as above
 
+        key = self._key(uri)
         try:
-            await obstore.delete_async(self._store(), self._key(uri))
+            if self._place.folder:
+                await asyncio.to_thread(_remove_staged, self._place.folder / key)
+            await obstore.delete_async(self._store(), key)
         except FileNotFoundError:
             return
         except store_failures() as error:
@@ -120,9 +124,14 @@ class Objects:
 
     def _key(self, uri: str) -> str:
         key = self._place.key(uri)
-        if key is None or not _KEY.fullmatch(key):
+        if key is None or not is_key(key):
             raise ObjectMissing(f"{uri} does not lie in the gateway's object store, which is {self._place.base}.")
         return key
+
+
+def is_key(key: str) -> bool:
+    """Whether an object may have this key, which leads nowhere else."""
+    return _KEY.fullmatch(key) is not None
 
 
 class _Counted:
@@ -151,7 +160,7 @@ class _Counted:
                     return
                 self.size += len(chunk)
                 if self.size > self._most:
-                    raise TooLarge(f"The file has more than {self._most} bytes.")
+                    raise too_large(self._most)
                 self._hash.update(chunk)
                 yield chunk
         except BaseException as error:
@@ -174,6 +183,15 @@ def _make_private(folder: Path, top: Path | None) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
     else:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _remove_staged(file: Path) -> None:
+    """The library writes beside the file (`name#1`, or the next number that is free) and renames it at the end."""
+    for number in count(1):
+        try:
+            file.with_name(f"{file.name}#{number}").unlink()
+        except FileNotFoundError:
+            return
 
 
 def _settle(file: Path) -> None:

@@ -19,7 +19,7 @@ from pointsman.kit.principal import Principal
 from pointsman.kit.problems import Unavailable
 from pointsman.knowledge import queries
 from pointsman.knowledge.clearing import remove
-from pointsman.knowledge.errors import EmbedderMissing, KnowledgeNotFound, UploadTooLarge
+from pointsman.knowledge.errors import EmbedderMissing, KnowledgeNotFound
 from pointsman.knowledge.following import follow
 from pointsman.knowledge.objects import Objects, Stored
 from pointsman.knowledge.points import DELETING, KEEPING, STORING
@@ -28,7 +28,6 @@ from pointsman.knowledge.receiving import given_of, stored_metadata
 from pointsman.knowledge.rows import Given
 from pointsman.knowledge.schemas import FileRead, Found, Passage, SearchBody, UriUploadBody
 from pointsman.knowledge.sources import Sources
-from pointsman.knowledge.storing_errors import TooLarge
 from pointsman.knowledge.tenants import tenant_of, within_tenant
 from pointsman.runs.replay import Replay
 from pointsman.web.paging import Page, decode_cursor, page_of
@@ -54,19 +53,16 @@ class KnowledgeService:
         return tenant_of(principal, named, _no_knowledge())
 
     async def keep(self, chunks: AsyncIterator[bytes]) -> Stored:
-        """Write an object that is nobody's yet: it goes by itself unless `store` makes it a file's. Raises UploadTooLarge."""
+        """Write an object that is nobody's yet: it goes by itself unless `store` makes it a file's. Raises TooLarge."""
         key = uuid.uuid4().hex
         await KEEPING.reach("before")
         async with self._db.connection() as connection:
             await queries.leave_object(connection, self._objects.uri(key), _LONGEST_UPLOAD)
         await KEEPING.reach("after")
-        try:
-            return await self._objects.put(key, chunks, most=self.most_bytes)
-        except TooLarge:
-            raise UploadTooLarge(f"The largest file has {self.most_bytes} bytes.", limit_bytes=self.most_bytes) from None
+        return await self._objects.put(key, chunks, most=self.most_bytes)
 
     async def fetch(self, body: UriUploadBody, collection_id: str | None) -> tuple[Given, Stored]:
-        """Keep what lies at an address. Raises UploadInvalid, UploadTooLarge and what `Sources.open` raises."""
+        """Keep what lies at an address. Raises UploadInvalid, TooLarge and what `Sources.open` raises."""
         said = body.model_dump(exclude={"uri", "filename"}, exclude_none=True)
         async with self._sources.open(body.uri, most=self.most_bytes) as source:
             filename = body.filename or source.filename

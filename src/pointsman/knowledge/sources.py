@@ -16,7 +16,7 @@ from pointsman.kit.egress import Egress
 from pointsman.kit.egress.errors import EgressTooLarge
 from pointsman.knowledge.objects import Objects
 from pointsman.knowledge.stores import Place
-from pointsman.knowledge.storing_errors import ObjectMissing, SourceMissing, SourceRefused, TooLarge
+from pointsman.knowledge.storing_errors import ObjectMissing, SourceMissing, SourceRefused, too_large
 from pointsman.settings import Settings
 
 _CHUNK = 2**20
@@ -71,8 +71,8 @@ class Sources:
                 try:
                     async with self._egress.stream(uri, max_bytes=most, timeout=_WITHIN) as streamed:
                         yield Source(filename, streamed.media_type, streamed.chunks)
-                except EgressTooLarge as error:
-                    raise TooLarge(error.detail) from None
+                except EgressTooLarge:
+                    raise too_large(most) from None
             case "file":
                 descriptor = await asyncio.to_thread(self._opened, uri)
                 try:
@@ -127,7 +127,7 @@ async def _read(descriptor: int, most: int) -> AsyncIterator[bytes]:
     while chunk := await asyncio.to_thread(os.read, descriptor, _CHUNK):
         size += len(chunk)
         if size > most:
-            raise TooLarge(f"The file has more than {most} bytes.")
+            raise too_large(most)
         yield chunk
 
 
@@ -137,7 +137,7 @@ async def _stored(objects: Objects, uri: str, most: int) -> AsyncIterator[bytes]
         async for chunk in objects.read(uri):
             size += len(chunk)
             if size > most:
-                raise TooLarge(f"The file has more than {most} bytes.")
+                raise too_large(most)
             yield chunk
     except ObjectMissing:
         raise SourceMissing(f"There is no file at {uri}.") from None

@@ -22,7 +22,10 @@ _RETRIES: RetryConfig = {
     "retry_timeout": timedelta(seconds=30),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
-_GOOGLE_CREDENTIALS = ("service_account", "service_account_path", "service_account_key", "application_credentials", "skip_signature")
+_GOOGLE_CREDENTIALS = (
+    *("service_account", "service_account_path", "service_account_key", "application_credentials"),
+    *("bearer_token", "skip_signature"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def open_store(place: Place) -> ObjectStore:
         place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return LocalStore(str(place.folder))
     config: Any = {name.lower(): value.get_secret_value() for name, value in place.options.items()}
-    plain = any(value.startswith("http://") for name, value in config.items() if "endpoint" in name)
+    plain = any(value.startswith("http://") for name, value in config.items() if name.endswith(("endpoint", "base_url")))
     try:
         options: ClientConfig = {"connect_timeout": "5s", "timeout": "120s", "allow_http": plain}
         return from_url(place.base, config=config, client_options=options, retry_config=_RETRIES)

@@ -6,14 +6,19 @@ from pointsman.kit.problems import Kind, Problem
 
 
 class TooLarge(Problem):
-    """The file has more bytes than are taken here. Nothing of it was kept.
+    """The file has more bytes than the gateway takes, whether it was sent or fetched from a URI. Nothing of it was kept.
 
-    Split it, or have the operator raise the bound.
+    Split it, or have the operator raise `POINTSMAN_LIMITS__UPLOAD_BYTES`; `limit_bytes` says what it is.
     """
 
     kind = Kind.TOO_LARGE
     code = "file-too-large"
     title = "The file is too large"
+
+
+def too_large(most: int) -> TooLarge:
+    """The problem of a file with more than `most` bytes."""
+    return TooLarge(f"The file has more than {most} bytes.", hint="Split it, or ask the operator to take larger ones.", limit_bytes=most)
 
 
 class ObjectMissing(Problem):

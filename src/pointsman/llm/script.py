@@ -52,8 +52,9 @@ class ScriptedTurn(_Strict):
 
     In `text`, `reasoning`, the strings of `args` and `output`, and `after_text` these placeholders are filled, once and literally:
     `{message}` (the last user text), `{system}`, `{history}` (how many messages came before the last user message), `{transcript}`
-    (those messages as text), `{tool_result}` (what the tools returned last), `{tools}` (names of the tools offered), `{settings}`
-    (the model settings as JSON), `{attachments}` (media types), `{model}`.
+    (those messages as text), `{tool_result}` (what the tools returned last), `{tool_result.0.file}` (what lies there in the JSON that the
+    last of them returned), `{tools}` (names of the tools offered), `{settings}` (the model settings as JSON), `{attachments}` (media
+    types), `{model}`.
     """
 
     text: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pydantic
@@ -41,7 +41,9 @@ from pointsman.llm.providers.port import FinishReason, Reply
 from pointsman.llm.script import Script, ScriptedError, ScriptedTurn
 
 _ECHO = ScriptedTurn(text="{message}")
-_PLACEHOLDER = re.compile(r"\{(message|system|history|transcript|tool_result|tools|settings|attachments|model)\}")
+_PLACEHOLDER = re.compile(
+    r"\{(message|system|history|transcript|tool_result|tools|settings|attachments|model)\}|\{tool_result\.([\w.-]+)\}"
+)
 _PROBLEMS: dict[str, type[ModelProblem]] = {
     "unavailable": ModelUnavailable,
     "timeout": ModelTimeout,
@@ -184,7 +186,17 @@ class _filler:  # noqa: N801 - it is called like a function
         self._call = call
 
     def __call__(self, text: str) -> str:
-        return _PLACEHOLDER.sub(lambda found: self._value(found[1]), text) if "{" in text else text
+        return _PLACEHOLDER.sub(lambda found: self._value(found[1]) if found[1] else self._part(found), text) if "{" in text else text
+
+    def _part(self, found: re.Match[str]) -> str:
+        """Of what the last tool returned; a way that leads nowhere is left as it is written, so that it shows."""
+        results = self._call.messages[-1].parts if self._call.messages else ()
+        content = next((part.content for part in reversed(results) if isinstance(part, ToolResult)), "")
+        try:
+            value = _at(msgspec.json.decode(content), found[2].split("."))
+        except (msgspec.DecodeError, LookupError, ValueError, RecursionError):
+            return found[0]
+        return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
     def _value(self, name: str) -> str:
         call = self._call
@@ -202,6 +214,19 @@ class _filler:  # noqa: N801 - it is called like a function
             "model": lambda: f"scripted:{self._model}",
         }
         return values[name]()
+
+
+def _at(value: Any, way: list[str]) -> Any:
+    """What lies there in JSON; a list's places count from 0. Raises LookupError, ValueError."""
+    for step in way:
+        match value:
+            case list():
+                value = cast("list[Any]", value)[int(step)]
+            case dict():
+                value = cast("dict[str, Any]", value)[step]
+            case _:
+                raise LookupError(step)
+    return value
 
 
 def _filled(value: Any, fill: _filler) -> Any:
