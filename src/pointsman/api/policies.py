@@ -172,6 +172,7 @@ POLICIES: Mapping[str, Policy] = {
     "GET /v2/knowledge/{tenant_id}/files/{file_id}/events": scope("knowledge:read", "knowledge:write"),
     "DELETE /v2/knowledge/{tenant_id}/files/{file_id}": scope("knowledge:write"),
     "POST /v2/knowledge/{tenant_id}/files/{file_id}/reindex": scope("knowledge:write"),
+    "POST /v2/knowledge/{tenant_id}/reindex": scope("knowledge:write"),
     "POST /v2/knowledge/{tenant_id}/search": scope("knowledge:read"),
     "GET /v2/models": scope("models:read"),
     "GET /v2/webhooks": scope("webhooks:read"),

@@ -21,7 +21,7 @@ from pointsman.audit.service import AuditService
 from pointsman.bootstrap.credentials import provide_credentials
 from pointsman.bootstrap.execution import provide_execution
 from pointsman.bootstrap.jobs import provide_jobs
-from pointsman.bootstrap.knowledge import provide_knowledge
+from pointsman.bootstrap.knowledge import make_searcher, provide_knowledge
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.opening import open_storage
 from pointsman.bootstrap.schedules import provide_schedules
@@ -44,6 +44,8 @@ from pointsman.kit.lasting import keep_what_is_there
 from pointsman.kit.notify import Listener
 from pointsman.kit.problems import Unavailable
 from pointsman.kit.telemetry import Metrics
+from pointsman.knowledge.embedding import Embedding
+from pointsman.llm.embedding.embedder import Embedder
 from pointsman.llm.models import Models
 from pointsman.prompts.service import PromptService
 from pointsman.retention.kinds import batches
@@ -83,6 +85,7 @@ class Gateway:
         self.listener = Listener(dsn)
         self._heartbeat = Heartbeat(dsn, settings.runs.heartbeat)
         self.models = Models(settings)
+        self._embedder = Embedder.of(settings)
         self.budgets = Budgets(db, self.listener, settings.budgets.output_tokens)
         self._journal = Journal(db, self.budgets.owes)
         live = LiveRuns()
@@ -96,6 +99,8 @@ class Gateway:
         replay = Replay(db, live)
         self.scripts = make_scripts(db, settings)
         self.tool_sources: dict[str, ToolSource] = {}
+        embedding = Embedding(db, self._embedder)
+        searcher = make_searcher(self, embedding)
         self._chat = ChatService(
             db=db,
             catalogue=catalogue,
@@ -104,6 +109,7 @@ class Gateway:
             egress=self.egress,
             shelf=SkillShelf(db, self.scripts),
             sources=self.tool_sources,
+            searcher=searcher,
             live=live,
             journal=self._journal,
             replay=replay,
@@ -149,7 +155,7 @@ class Gateway:
         provide_skills(self, catalogue)
         provide_schedules(self, agents, teams, self._chat, team_runs)
         self._webhooks = Webhooks(self, signer)
-        provide_knowledge(self)
+        provide_knowledge(self, searcher, embedding)
         self.services[Flag] = self.draining
         self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
         loop = asyncio.get_running_loop()
@@ -206,6 +212,8 @@ class Gateway:
         await self.scripts.aclose()
         await asyncio.to_thread(self._heartbeat.stop)
         await self.models.aclose()
+        if self._embedder is not None:
+            await self._embedder.aclose()
         await self._webhooks.aclose()
         await self.egress.aclose()
         await self._oauth.aclose()
