@@ -14,7 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*])?==(?P<version>[^\s;\\]+)")
-MOST_DIRECT = 53  # of which 32 or so are in every installation; the rest, as what runs a local model, are extras and what it takes to work on it
+MOST_DIRECT = 53  # of which 32 or so are in every installation; the rest are extras, as for models of this host, and tools
 
 
 def main() -> int:

@@ -62,7 +62,7 @@ async def test_a_worker_that_dies_with_vectors_in_hand_leaves_none_and_what_it_w
         assert await scene.owner.fetchval("SELECT count(*) FROM knowledge_vectors") == 0
     assert await scene.handle(message) is None
     assert await scene.owner.fetchval("SELECT count(*) FROM knowledge_vectors") == 2
-    assert await scene.owner.fetchval("SELECT sum(prompt_tokens)::int FROM token_usage") == 3 * 2
+    assert await scene.owner.fetchval("SELECT sum(prompt_tokens)::int FROM token_usage") == 3 * 6  # words
     assert (await scene.file(file)).knowledge_status == "indexed"
     await assert_clean(scene, indexed=1)
 

@@ -196,6 +196,7 @@ async def test_an_exhausted_budget_makes_no_vectors_and_hybrid_says_that_it_was_
     await meaning.upload("Tea at four.")
     await meaning.index()
     await budget(meaning.owner, "acme", amount=400)
+    meaning.budgets.active.forget(None)
     async with reserving(meaning):
         before = len(upstream.ledger())
         assert (await meaning.search("tea")).mode == "hybrid"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pointsman.kit.db import Database
@@ -65,11 +65,11 @@ class Embedding:
             vectors += await _asked(embedder, batch, account)
         return Embedded(embedder.identity, vectors)
 
-    async def of_query(self, embedder: Embedder, tenant: str, query: str, account: Callable[[], Account]) -> Sequence[float]:
+    async def of_query(self, embedder: Embedder, tenant: str, query: str, account: Account) -> Sequence[float]:
         """The vector of what is looked for, which costs nothing where the tenant has just asked. Raises a `ModelProblem`, Unavailable."""
         kept = self._recent.find(tenant, query)
         if kept is None:
-            [vector] = await _asked(embedder, [query], account(), query=True)
+            [vector] = await _asked(embedder, [query], account, query=True)
             kept = self._recent.keep(tenant, query, vector)
         return kept
 

@@ -20,12 +20,13 @@ texts AS (
     CROSS JOIN LATERAL knowledge_matches($1, q.strict, q.loose, $3, $4, $5, $6::text::jsonb) m
 )"""
 # All vectors of the tenant are looked at: none that is near is missed, and it costs less than an index over all tenants, of whose
-# nearest ones most would be others'. Vectors of another embedder, or of other dimensions, cannot be compared.
+# nearest ones most would be others'. Vectors of another embedder, or of other dimensions, cannot be compared. The query's words are
+# named so that their parameter has a type where nothing else asks for it.
 _BY_VECTORS = """
 vectors AS (
     SELECT v.entry_id, v.ordinal, (v.embedding <#> (SELECT l2_normalize($8::real[]::vector)::halfvec)) * -1 AS score
     FROM knowledge_vectors v JOIN knowledge_entries e ON e.id = v.entry_id
-    WHERE {of_vectors} AND v.embedder = $9 AND vector_dims(v.embedding) = cardinality($8::real[]) AND e.status = 'active'
+    WHERE {of_vectors} AND $2::text IS NOT NULL AND v.embedder = $9 AND vector_dims(v.embedding) = cardinality($8::real[]) AND e.status = 'active'
       AND ($3::varchar[] IS NULL OR e.collection_id = ANY ($3) OR $4::boolean AND e.file_type = 'company')
       AND ($5::varchar IS NULL OR e.file_type = $5) AND ($6::text IS NULL OR e.metadata @> $6::text::jsonb)
     ORDER BY score DESC LIMIT 100
