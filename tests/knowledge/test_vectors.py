@@ -143,6 +143,9 @@ async def test_another_embedder_outdates_files_which_are_found_by_text_until_the
     assert await Outdating(first.db, first.embedding).run_once() == 2  # the former is configured again
     assert (await first.file(file)).knowledge_status == "indexed"
     await Outdating(second.db, second.embedding).run_once()
+    for key, seen in ((of("acme"), [("acme", 1, 1)]), (OPERATOR, [("acme", 1, 1), ("other", 1, 1)])):
+        page = await second.service.list_tenants(key, limit=5, cursor=None)
+        assert [(tenant.tenant_id, tenant.files, tenant.outdated) for tenant in page.items] == seen
     done = await second.service.reindex_all(of("acme"), "-", ReindexBody())
     assert (done.files, done.next, len(await second.messages())) == (1, None, 1)
     assert (await second.service.reindex_all(of("acme"), "-", ReindexBody())).files == 0

@@ -166,6 +166,7 @@ POLICIES: Mapping[str, Policy] = {
     # No stored answer is needed: the same content again changes nothing.
     "POST /v2/knowledge/{tenant_id}/files": _UPLOAD,
     "POST /v2/knowledge/{tenant_id}/{collection_id}/files": _UPLOAD,
+    "GET /v2/knowledge": scope("knowledge:read"),
     "GET /v2/knowledge/{tenant_id}/files": scope("knowledge:read"),
     "GET /v2/knowledge/{tenant_id}/{collection_id}/files": scope("knowledge:read"),
     "GET /v2/knowledge/{tenant_id}/files/{file_id}": scope("knowledge:read"),

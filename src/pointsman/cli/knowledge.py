@@ -58,6 +58,14 @@ def upload_file(
     show_json(file) if as_json else say(f"{file['original_filename']}: file {file['file_id']}, {_how(file)}")
 
 
+@app.command("tenants")
+def list_tenants(*, most: Most = 50, as_json: Json = False) -> None:
+    """List the tenants that have files, and how many of them failed or are outdated."""
+    with connected() as client:
+        found = list(client.knowledge.tenants(most=most))
+    show_json(found) if as_json else table(found, ["tenant_id", "files", "failed", "outdated"])
+
+
 @app.command("list")
 def list_files(
     *,
@@ -90,6 +98,7 @@ def reindex_files(
     every: Annotated[bool, typer.Option("--all", help="All files.")] = False,
     collection: Collection = None,
     tenant: Tenant = OWN,
+    every_tenant: Annotated[bool, typer.Option("--every-tenant", help="Of all tenants that the key sees.")] = False,
     as_json: Json = False,
 ) -> None:
     """Have a file indexed anew and wait for it, or have many indexed anew; meanwhile they are found as they were."""
@@ -98,7 +107,8 @@ def reindex_files(
         raise CommandRefused("That is not one file or one kind of files.", hint="Give a file's id, or one of --outdated, --failed, --all.")
     with connected() as client:
         if file_id is None:
-            files = client.knowledge.reindex_all(chosen[0], collection=collection, tenant=tenant)
+            tenants = [one["tenant_id"] for one in client.knowledge.tenants()] if every_tenant else [tenant]
+            files = sum(client.knowledge.reindex_all(chosen[0], collection=collection, tenant=one) for one in tenants)
             show_json({"files": files}) if as_json else say(
                 f"{files} files are indexed anew; `pointsman knowledge list` shows how far they are"
             )

@@ -21,6 +21,15 @@ class Progress(TypedDict):
     revision: int
 
 
+class TenantFiles(TypedDict):
+    """How many files a tenant has, and how many of them failed or are outdated."""
+
+    tenant_id: str
+    files: int
+    failed: int
+    outdated: int
+
+
 class File(TypedDict):
     """A file, and how it is indexed."""
 
@@ -76,6 +85,10 @@ class Knowledge:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    def tenants(self, *, most: int | None = None) -> Iterator[TenantFiles]:
+        """Tenants that have files, as far as the key sees them, by name."""
+        return self._transport.pages("v2", "knowledge", query={}, most=most)
 
     def upload(
         self, name: str, file: BinaryIO, *, collection: str | None = None, tenant: str = OWN, fields: Mapping[str, str] | None = None

@@ -26,7 +26,8 @@ _BY_VECTORS = """
 vectors AS (
     SELECT v.entry_id, v.ordinal, (v.embedding <#> (SELECT l2_normalize($8::real[]::vector)::halfvec)) * -1 AS score
     FROM knowledge_vectors v JOIN knowledge_entries e ON e.id = v.entry_id
-    WHERE {of_vectors} AND $2::text IS NOT NULL AND v.embedder = $9 AND vector_dims(v.embedding) = cardinality($8::real[]) AND e.status = 'active'
+    WHERE {of_vectors} AND $2::text IS NOT NULL AND e.status = 'active'
+      AND v.embedder = $9 AND vector_dims(v.embedding) = cardinality($8::real[])
       AND ($3::varchar[] IS NULL OR e.collection_id = ANY ($3) OR $4::boolean AND e.file_type = 'company')
       AND ($5::varchar IS NULL OR e.file_type = $5) AND ($6::text IS NULL OR e.metadata @> $6::text::jsonb)
     ORDER BY score DESC LIMIT 100

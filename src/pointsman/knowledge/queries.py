@@ -179,6 +179,11 @@ async def want_reindexed(connection: Connection, tenant: str, entry_ids: Sequenc
     await connection.execute(_REINDEX, tenant, list(entry_ids), key_id)
 
 
+async def list_tenants(connection: Connection, visible: str | None, *, after: str | None, embedder: str | None, limit: int) -> list[Record]:
+    """Tenants that have files, with how many, and how many of them failed or are outdated; a `visible` of None sees all."""
+    return await connection.fetch("SELECT * FROM knowledge_tenants($1, $2, $3, $4)", visible, after, embedder, limit)
+
+
 async def outdate(connection: Connection, embedder: str | None, most: int) -> int:
     """Of any tenant, make entries that another embedder indexed outdated, and those that it was after all current; how many."""
     return await connection.fetchval("SELECT knowledge_outdate($1, $2)", embedder, most)

@@ -21,6 +21,20 @@ KnowledgeStatus = Literal["indexing", "indexed", "failed", "outdated"]
 MOST_FOUND = 50
 
 
+class TenantRead(Read):
+    """A tenant that has files, and how many of them failed or are outdated; `tenant_id` is `-` for the operator's own."""
+
+    tenant_id: str
+    files: int
+    failed: int
+    outdated: int
+
+    @classmethod
+    def of(cls, row: Record) -> TenantRead:
+        """From a row."""
+        return cls(tenant_id=row["tenant_id"] or OWN, files=row["files"], failed=row["failed"], outdated=row["outdated"])
+
+
 class Progress(Read):
     """How far a file is: `queued`, `reading`, `embedding`, `indexed`, `failed` or `deleted`, and how often it was tried."""
 

@@ -27,7 +27,7 @@ from pointsman.knowledge.objects import Objects, Stored
 from pointsman.knowledge.points import DELETING, KEEPING, STORING
 from pointsman.knowledge.receiving import given_of, stored_metadata
 from pointsman.knowledge.rows import Given
-from pointsman.knowledge.schemas import FileRead, Found, ReindexBody, Reindexing, SearchBody, UriUploadBody
+from pointsman.knowledge.schemas import FileRead, Found, ReindexBody, Reindexing, SearchBody, TenantRead, UriUploadBody
 from pointsman.knowledge.searching import Asker, Searcher
 from pointsman.knowledge.sources import Sources
 from pointsman.knowledge.storing_errors import TooLarge
@@ -114,6 +114,20 @@ class KnowledgeService:
         await queries.want_indexed(connection, tenant, entry_id, sha256=kept.sha256, size=kept.size, key_id=principal.key_id)
         await enqueue(connection, [_message(tenant, entry_id)])
         await record(connection, principal, "knowledge.stored", "knowledge", str(given.file_id), {"sha256": kept.sha256}, tenant=tenant)
+
+    async def list_tenants(self, principal: Principal, *, limit: int, cursor: str | None) -> Page[TenantRead]:
+        """Tenants that the key sees and that have files, by name."""
+        after: Any = decode_cursor(cursor, str)
+        embedder = await self._embedding.find()
+        async with self._db.connection() as connection:
+            rows = await queries.list_tenants(
+                connection,
+                principal.visible_tenant,
+                after=None if after is None else after[0],
+                embedder=None if embedder is None else embedder.identity,
+                limit=limit + 1,
+            )
+        return page_of(rows, limit, TenantRead.of, lambda row: (row["tenant_id"],))
 
     async def list_files(
         self, principal: Principal, named: str, *, collection_id: str | None, status: str | None, limit: int, cursor: str | None

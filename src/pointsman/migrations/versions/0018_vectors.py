@@ -32,6 +32,19 @@ WITH wrong AS (
 SELECT count(*)::integer FROM changed
 $body$
 """
+# The tenants that have files, of which the caller sees one or all. Empty is the operator's own.
+_TENANTS = """
+CREATE FUNCTION knowledge_tenants(visible varchar, after varchar, configured varchar, most integer)
+RETURNS TABLE (tenant_id varchar, files bigint, failed bigint, outdated bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+SELECT e.tenant_id, count(*), count(*) FILTER (WHERE e.knowledge_status = 'failed'),
+       count(*) FILTER (WHERE e.knowledge_status = 'outdated'
+                           OR e.knowledge_status = 'indexed' AND configured IS NOT NULL AND d.embedder IS DISTINCT FROM configured)
+  FROM public.knowledge_entries e JOIN public.knowledge_details d ON d.entry_id = e.id
+ WHERE e.status <> 'deleted' AND (visible IS NULL OR e.tenant_id = visible) AND (after IS NULL OR e.tenant_id > after)
+ GROUP BY e.tenant_id ORDER BY e.tenant_id LIMIT most
+$body$
+"""
 
 
 def upgrade() -> None:
@@ -41,11 +54,14 @@ def upgrade() -> None:
         sa.Column("made_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
     )
     op.execute(_OUTDATE)
-    op.execute("REVOKE ALL ON FUNCTION knowledge_outdate FROM PUBLIC")
+    op.execute(_TENANTS)
+    for function in ("knowledge_outdate", "knowledge_tenants"):
+        op.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
 
 
 def downgrade() -> None:
     op.execute("DROP TABLE IF EXISTS knowledge_vectors")
+    op.execute("DROP FUNCTION knowledge_tenants")
     op.execute("DROP FUNCTION knowledge_outdate")
     op.drop_column("budget_reservations", "made_at")
     op.drop_column("knowledge_details", "embedder")
