@@ -164,9 +164,13 @@ class Gateway:
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str) -> Gateway:
-        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable or KeyRingWrong."""
+        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable, KeyRingWrong or SettingsInvalid."""
         db, keyring = await open_storage(settings, dsn)
-        return cls(settings, dsn, db, keyring)
+        try:
+            return cls(settings, dsn, db, keyring)
+        except BaseException:
+            await db.close()
+            raise
 
     def provide(self, *services: object) -> None:
         """Let routes ask for these, each by its class."""

@@ -110,9 +110,13 @@ class Worker:
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str, *, pool: str, slots: int) -> Worker:
-        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable or KeyRingWrong."""
+        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable, KeyRingWrong or SettingsInvalid."""
         db, _ = await open_storage(settings, dsn)
-        return cls(settings, dsn, db, pool=pool, slots=slots)
+        try:
+            return cls(settings, dsn, db, pool=pool, slots=slots)
+        except BaseException:
+            await db.close()
+            raise
 
     @property
     def in_hand(self) -> int:
