@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import AsyncGenerator, Generator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +27,7 @@ from pointsman.knowledge.searching import Asker
 from pointsman.llm.embedding.embedder import Embedder
 from pointsman.llm.errors import ModelUnavailable
 from pointsman.llm.models import Models
+from pointsman.migrations import HEAD, migrate
 from pointsman.settings import ProviderSettings, Settings
 
 MODEL = "vllm:bge-m3"
@@ -181,7 +185,7 @@ async def test_reindexing_is_audited_and_keeps_to_its_tenant_and_collection(scen
     assert [(row["tenant_id"], row["object_id"]) for row in rows] == [("acme", "acme"), ("acme", str(file.file_id))]
 
 
-async def test_a_database_without_pgvector_indexes_and_searches_by_text_and_says_so(scene: Scene) -> None:
+async def test_a_database_without_pgvector_indexes_and_searches_by_text_and_says_so(scene: Scene, dsn: str, tmp_path: Path) -> None:
     await scene.owner.execute("DROP EXTENSION vector CASCADE")
     await scene.owner.execute("DROP TABLE knowledge_vectors")
     second = scene.with_embedder("scripted:words")
@@ -193,6 +197,18 @@ async def test_a_database_without_pgvector_indexes_and_searches_by_text_and_says
     assert (found.mode, len(found.items), found.notice) == ("text", 1, "The database cannot keep vectors: it has no pgvector.")
     with pytest.raises(EmbedderMissing, match="pgvector"):
         await second.search("tea", mode="vector")
+    named = {"POINTSMAN_DATABASE__URL": dsn, "POINTSMAN_DATA_DIR": str(tmp_path), "POINTSMAN_KNOWLEDGE__EMBEDDER": "scripted:words"}
+    doctor = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pointsman", "doctor", "--port", "0", env={**os.environ, **named}, stdout=asyncio.subprocess.PIPE
+    )
+    assert b"this database has no pgvector" in (await doctor.communicate())[0]
+    # It is installed later: the next migration makes what is missing.
+    await scene.owner.execute("CREATE EXTENSION vector")
+    assert (await migrate(dsn)).after == HEAD
+    third = scene.with_embedder("scripted:words")
+    assert (await third.service.reindex_all(OPERATOR, "acme", ReindexBody())).files == 1
+    await third.index()
+    assert (await third.search("tea")).mode == "hybrid"
 
 
 async def test_an_exhausted_budget_makes_no_vectors_and_hybrid_says_that_it_was_text(meaning: Scene, upstream: Upstream) -> None:

@@ -77,7 +77,7 @@ def statement(mode: Mode, *, filtered: bool = True) -> str:
     found = {"text": "texts", "vector": "vectors", "hybrid": "fused"}[mode]
     return f"WITH {','.join(parts)}{_PASSAGES}".format(
         found=found,
-        of_vectors="v.tenant_id = $1 AND e.tenant_id = $1" if filtered else "true",
+        of_vectors="v.tenant_id = $1 AND e.tenant_id = $1" if filtered else "$1::varchar IS NOT NULL",
         of_chunks="c.tenant_id = $1 AND e.tenant_id = $1" if filtered else "true",
     )
 
