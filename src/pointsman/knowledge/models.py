@@ -81,6 +81,9 @@ class KnowledgeDetails(Base):
     embedder: Mapped[str | None] = mapped_column(String(255))
 
 
+_TEXT = "to_tsvector('english'::regconfig, coalesce(heading, '') || ' ' || content)"
+
+
 class KnowledgeChunk(Base):
     """A piece of an entry's text, as it is found and cited."""
 
@@ -98,7 +101,8 @@ class KnowledgeChunk(Base):
     content: Mapped[str] = mapped_column(Text)
     tokens: Mapped[int] = mapped_column(Integer)
     words: Mapped[Any] = mapped_column(
-        TSVECTOR, Computed("to_tsvector('english'::regconfig, coalesce(heading, '') || ' ' || content)", persisted=True)
+        TSVECTOR,
+        Computed(f"{_TEXT} || array_to_tsvector(ARRAY['tenant ' || tenant_id])", persisted=True),
     )
 
 
