@@ -48,8 +48,8 @@ $body$
 """
 
 # Whose a chunk is stands among its words, as one that no text has: the index then finds words within the tenant, where it found those of
-# all tenants, of which most were thrown away. What has only some of the words is looked for where too few have all of them. A query without words finds
-# nothing, and not all that is the tenant's.
+# all tenants, of which most were thrown away. What has only some of the words is looked for where too few have all of them. A query
+# without words finds nothing, and not all that is the tenant's.
 _WORDS = "to_tsvector('english'::regconfig, coalesce(heading, '') || ' ' || content)"
 _WORDS_OF_THE_TENANT = f"{_WORDS} || array_to_tsvector(ARRAY['tenant ' || tenant_id])"
 _SIGNATURE = """
