@@ -35,7 +35,12 @@ Make = Callable[..., Embedder]
 async def make(upstream: Upstream) -> AsyncGenerator[Make]:
     """Makes the embedder that settings name, at the fake upstream."""
     made: list[Embedder] = []
-    limits: dict[str, Any] = {"first_byte": timedelta(seconds=0.3), "idle": timedelta(seconds=0.3), "total": timedelta(seconds=2), "retries": 1}
+    limits: dict[str, Any] = {
+        "first_byte": timedelta(seconds=0.3),
+        "idle": timedelta(seconds=0.3),
+        "total": timedelta(seconds=2),
+        "retries": 1,
+    }
     providers = {
         "openai": ProviderSettings(base_url=upstream.openai_url, **limits),
         "google": ProviderSettings(base_url=upstream.google_url, **limits),

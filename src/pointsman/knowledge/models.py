@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -122,7 +122,7 @@ class HalfVector(UserDefinedType[str]):
 
 
 # SQLAlchemy reads columns of types that it does not know as NULL, with a warning.
-ischema_names["halfvec"] = HalfVector
+cast("dict[str, Any]", ischema_names)["halfvec"] = HalfVector
 
 
 class KnowledgeVector(Base):
