@@ -31,12 +31,18 @@ AGENTS: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def start_gateway(
-    upstream: Upstream, folder: Path, directory: Path, *, providers: Iterable[str] = PROVIDERS, name: str = "pointsman"
+    upstream: Upstream,
+    folder: Path,
+    directory: Path,
+    *,
+    providers: Iterable[str] = PROVIDERS,
+    name: str = "pointsman",
+    settings: Mapping[str, str] | None = None,
 ) -> Generator[Gateway]:
-    """`pointsman up` in a data directory, with its models at the fake upstream."""
+    """`pointsman up` in a data directory, with its models at the fake upstream, and further settings."""
     port, log = free_port(), folder / f"{directory.name}.log"
     argv = [sys.executable, "-m", "pointsman", "up", "--data-dir", str(directory), "--port", str(port), "--workers", "0"]
-    with started(argv, _environment(upstream, providers), log) as process:
+    with started(argv, {**_environment(upstream, providers), **(settings or {})}, log) as process:
         wait_until_answers(f"http://127.0.0.1:{port}/readyz", process, log)
         key = (directory / "admin-key").read_text().strip()
         postmaster = int((directory / "pg" / "data" / "postmaster.pid").read_text().split()[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.results import Row
-from benchmarks.rows import calls, chats, files, growth, headers, opened, starts, streams, work
+from benchmarks.rows import calls, chats, files, growth, headers, opened, searches, starts, streams, work
 from benchmarks.stage import Stage
 
 ROWS: dict[str, Callable[[Stage], Row]] = {
@@ -29,6 +29,8 @@ ROWS: dict[str, Callable[[Stage], Row]] = {
     "growth-agents": growth.agents,
     "growth-keys": growth.keys,
     "growth-replicas": growth.replicas,
+    "knowledge-search-text": searches.by_text,
+    "knowledge-search-hybrid": searches.hybrid,
     "jobs": work.throughput,
     "jobs-pick-up": work.pick_up,
     "jobs-sandbox": work.sandbox,

@@ -327,6 +327,22 @@ class KnowledgeSettings(_Section):
         default=60, ge=1, le=3600, description="Processor time for reading one file, in seconds; twice that by the clock."
     )
     text_mb: int = Field(default=32, ge=1, le=1024, description="Text that one file may hold, in MB.")
+    embedder: str | None = Field(
+        default=None,
+        min_length=3,
+        max_length=200,
+        description="What makes vectors for the search: `provider:model`, `local:/folder` or `scripted:words`; unset: by text alone.",
+    )
+    embedder_dimensions: int | None = Field(
+        default=None, ge=8, le=4000, description="Dimensions that the embedder is asked for; unset: the model's own."
+    )
+    embedder_batch: int = Field(default=64, ge=1, le=2048, description="Most texts in one request to the embedder.")
+    reranker: str | None = Field(
+        default=None,
+        min_length=3,
+        max_length=200,
+        description="Model (`provider:model`) that orders what was found anew where a search asks for it; unset: such a search is refused.",
+    )
 
 
 class NotifySettings(_Section):

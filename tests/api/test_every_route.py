@@ -65,6 +65,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v2/webhooks/{}": {"name": "Renamed"},
     "POST /v2/webhooks/{}/replay": {"since": "2026-01-31T12:00:00Z"},
     "POST /v2/knowledge/{}/search": {"query": "tea"},
+    "POST /v2/knowledge/{}/reindex": {"which": "failed"},
     "POST /v2/knowledge/{}/files": {"uri": "file:///tea.txt"},
     "POST /v2/knowledge/{}/{}/files": {"uri": "file:///tea.txt"},
     "POST /v2/engines": {"id": "new", "name": "New", "type": "direct_ops"},
@@ -133,6 +134,7 @@ LISTS = (
     "/v2/jobs",
     "/v2/schedules",
     "/v2/webhooks",
+    "/v2/knowledge",
 )
 
 

@@ -92,6 +92,23 @@ def test_openapi_tools_are_added_listed_shown_replaced_and_removed(scene: Scene,
     assert "pets" in cli.run("openapi-tools", "list", "--all").stdout
 
 
+def test_a_file_is_uploaded_searched_and_indexed_anew_alone_or_with_others(scene: Scene, tmp_path: Path) -> None:
+    cli, path = scene.cli, tmp_path / "rules.md"
+    path.write_text("# Tea\n\nTea is served at four.\n")
+    assert "indexed, 1 passages" in cli.run("knowledge", "upload", str(path)).stderr
+    [file] = json.loads(cli.run("knowledge", "list", "--json").stdout)
+    assert "[rules.md, Tea]" in cli.run("knowledge", "search", "tea").stdout
+    found = json.loads(cli.run("knowledge", "search", "tea", "--mode", "hybrid", "--json").stdout)
+    assert (found["mode"], len(found["items"])) == ("text", 1)
+    assert "embedder" in cli.run("knowledge", "search", "tea", "--mode", "vector", expect=2).stderr
+    assert "indexed, 1 passages" in cli.run("knowledge", "reindex", file["file_id"]).stderr
+    assert "0 files" in cli.run("knowledge", "reindex", "--outdated", "--every-tenant").stderr
+    assert "not one file or one kind" in cli.run("knowledge", "reindex", file["file_id"], "--all", expect=None).stderr
+    assert [tenant["files"] for tenant in json.loads(cli.run("knowledge", "tenants", "--json").stdout)] == [1]
+    looked = cli.with_environment(POINTSMAN_KNOWLEDGE__EMBEDDER="scripted:words").run("doctor", "--port", "0")
+    assert "by text and by vectors of scripted:words" in looked.stdout
+
+
 def test_an_agent_is_listed_shown_changed_and_deleted(scene: Scene, agent: str) -> None:
     cli = scene.cli
     assert agent in cli.run("agents", "list").stdout

@@ -28,7 +28,7 @@ ERASED = {
     *("sessions", "messages", "runs", "past_turns", "memories", "token_usage", "usage_details", "idempotency_keys", "budgets"),
     *("user_tokens", "knowledge_entries", "api_keys", "data_exports", "job_details", "job_memory", "approvals"),
     *("supervisor_runs", "supervisor_details", "schedules", "schedule_fires", "webhook_endpoints", "webhook_deliveries"),
-    *("knowledge_details", "knowledge_chunks", "token_connects", "token_uses"),
+    *("knowledge_details", "knowledge_chunks", "knowledge_vectors", "token_connects", "token_uses"),
 }
 KEPT = {
     "audit_log": "who changed what, in a chain that must stay verifiable; nothing of what anybody said",

@@ -42,6 +42,8 @@ class Asked:
     schema: Json | None
     attachments: list[Attachment]
     prompt_tokens: int
+    inputs: tuple[str, ...] = ()  # texts whose vectors are asked for
+    dimensions: int | None = None
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class Plan:
     reasoning: int = 0  # reasoning tokens in the usage (visible thinking is added)
     cached: int = 0  # prompt tokens read from the provider's cache
     cache_write: int = 0
+    dimensions: int | None = None  # of vectors, whatever was asked for
     finish: str = "stop"  # stop, length, filter
     rounds: int = 1  # how often the tool markers answer with tool calls before the text comes
     fault: str = ""
@@ -68,7 +71,7 @@ class Plan:
 
     def key(self, asked: Asked) -> tuple[object, ...] | None:
         """Equal for requests with equal answers; None where answers are not worth keeping."""
-        if self.fault or self.calls or self.say is not None:
+        if self.fault or self.calls or self.say is not None or asked.inputs:
             return None
         answer = (self.n, self.think, self.reasoning, self.cached, self.cache_write, self.finish)
         return (asked.wire, asked.model, asked.stream, asked.wants_usage, asked.prompt_tokens, *answer)
@@ -147,6 +150,8 @@ def read_request(wire: Wire, path: str, raw: bytes) -> Asked:
     """Read a request's body. Raises ValueError for one that no SDK would send."""
     body: Json = msgspec.json.decode(raw)
     tokens = max(1, len(raw) // 4)
+    if path.endswith(("/embeddings", ":batchEmbedContents")):
+        return _embedding(wire, path, body, tokens)
     if wire == "openai":
         return _openai(body, tokens)
     if wire == "responses":
@@ -154,6 +159,22 @@ def read_request(wire: Wire, path: str, raw: bytes) -> Asked:
     if wire == "anthropic":
         return _anthropic(body, tokens)
     return _google(body, path, tokens)
+
+
+def _embedding(wire: Wire, path: str, body: Json, tokens: int) -> Asked:
+    if wire == "google":
+        model = path.rsplit("/", 1)[-1].partition(":")[0]
+        requests: list[Json] = body["requests"]
+        if any(request["model"] != f"models/{model}" for request in requests):
+            raise ValueError("each request names the model of the path")
+        inputs = tuple(request["content"]["parts"][0]["text"] for request in requests)
+        dimensions = requests[0].get("outputDimensionality")
+    else:
+        model, inputs, dimensions = body["model"], tuple(body["input"]), body.get("dimensions")
+    if not inputs or not all(inputs):
+        raise ValueError("an input is empty")
+    text = " ".join(inputs)
+    return Asked(wire, model, False, True, text, 0, False, None, [], tokens, inputs, dimensions)
 
 
 def _openai(body: Json, tokens: int) -> Asked:

@@ -9,6 +9,8 @@
     [[finish=length]]                 or filter
     [[fault=KIND;after=3;fail_times=2;retry_after=1]]   [[fault=hang;late=1]]   after the usage, in place of the stream's end
 
+Embeddings are asked for over OpenAI's and Google's wires: texts are near whose words mean the same (`upstream_vectors`).
+
 KIND: a status (500, 429, 401, ...), `hang`, `close` and `reset` (before the headers, or after so many tokens), `drip` (bytes without an
 end), `truncate` (ends within a frame), `invalid` and `html` (200 with a body nobody can read), `nousage`, `cut` (a clean end before the
 finish reason), `error` (an error event in the stream, after so many tokens). `fail_times` counts by the last user text. No faults, but
@@ -41,10 +43,10 @@ from tests.fakes import upstream_wires
 from tests.fakes.upstream_plan import Asked, Plan, Wire, read_plan, read_request
 
 _ROUTES: tuple[tuple[re.Pattern[str], Wire], ...] = (
-    (re.compile(r"/chat/completions$"), "openai"),
+    (re.compile(r"/(chat/completions|embeddings)$"), "openai"),
     (re.compile(r"/responses$"), "responses"),
     (re.compile(r"/v1/messages$"), "anthropic"),
-    (re.compile(r":(stream)?[gG]enerateContent$"), "google"),
+    (re.compile(r":((stream)?[gG]enerateContent|batchEmbedContents)$"), "google"),
 )
 _KEYS = ("authorization", "x-api-key", "x-goog-api-key")
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"

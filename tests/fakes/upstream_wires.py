@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
+from tests.fakes import upstream_vectors
 from tests.fakes.upstream_plan import Asked, Json, Plan
 
 _SIGNATURE = base64.b64encode(b"signed by the fake upstream").decode()
@@ -69,6 +70,8 @@ class Frames:
 
 def usage_of(asked: Asked, plan: Plan) -> Reported:
     """What the upstream counts for this answer."""
+    if asked.inputs:
+        return Reported(asked.prompt_tokens, 0, 0, 0, 0)
     calls = sum(max(1, len(args) // 4) + 5 for _, args in plan.calls)
     reasoning = plan.reasoning + plan.think
     text = 0 if plan.calls else len(plan.tokens())
@@ -95,6 +98,8 @@ def text_of(plan: Plan) -> str | None:
 
 def whole(asked: Asked, plan: Plan, number: int) -> bytes:
     """The answer as one JSON body."""
+    if asked.inputs:
+        return _encode(upstream_vectors.body(asked, dimensions=plan.dimensions, reports=plan.fault != "nousage"))
     make: dict[str, Callable[[Asked, Plan, int], Json]] = {
         "openai": _openai_body,
         "responses": _responses_body,

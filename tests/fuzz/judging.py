@@ -118,6 +118,7 @@ _RULES_BEYOND_SCHEMA: dict[str, str] = {
     "upload-invalid": "an upload is a form with a file",
     "upload-malformed": "an upload is a form with a file",
     "embedder-missing": "vectors need an embedder",
+    "reranker-missing": "ordering what was found needs a model that the operator names",
     "source-refused": "files are taken from where the operator allows",
     "source-missing": "files are taken from where there are some",
     "token-data-invalid": "what a token holds depends on its type",

@@ -29,6 +29,8 @@ async def main(dsn: str, data_dir: str, failpoint: str, verb: str, argument: str
             await scene.upload(argument)
         case "handle":
             await scene.handle(argument)
+        case "embed":
+            await scene.with_embedder("scripted:words").handle(argument)
         case "delete":
             await scene.service.delete_file(OPERATOR, "acme", argument)
         case _:

@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pointsman.budgets.metering import Budgets
 from pointsman.jobs.queue.port import Message
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.egress import Egress
 from pointsman.kit.principal import Principal
 from pointsman.knowledge.chunking import Chunk
 from pointsman.knowledge.clearing import Clearing
+from pointsman.knowledge.embedding import Embedding
 from pointsman.knowledge.indexing import Indexer
 from pointsman.knowledge.objects import Objects
 from pointsman.knowledge.parsing.errors import Unreadable
+from pointsman.knowledge.reranking import Reranker
 from pointsman.knowledge.rows import Given
 from pointsman.knowledge.schemas import FileRead, Found, SearchBody
+from pointsman.knowledge.searching import Searcher
 from pointsman.knowledge.service import KnowledgeService
 from pointsman.knowledge.sources import Sources
-from pointsman.settings import Settings
+from pointsman.llm.embedding.embedder import Embedder
+from pointsman.settings import KnowledgeSettings, Settings
 
 OPERATOR = Principal(key_id=1, key_name="k", owner_id=None, scopes=frozenset({"admin"}), tenant=None)
 
@@ -42,6 +47,19 @@ async def read_lines(path: Path, filename: str, content_type: str | None) -> Seq
     return [Chunk(number, line, number + 1, filename, len(line.split())) for number, line in enumerate(text.splitlines())]
 
 
+def knowing(**knowledge: Any) -> Settings:
+    """Settings of knowledge, with the providers that are given."""
+    providers = knowledge.pop("providers", {})
+    return Settings(knowledge=KnowledgeSettings(**knowledge), providers=providers)
+
+
+class NoHints:
+    """Where news of budgets would come from: they are read anew by age alone."""
+
+    def subscribe(self, topic: str, callback: object, /) -> None:
+        del topic, callback
+
+
 @dataclass
 class Scene:
     """What a gateway and a worker have of knowledge."""
@@ -51,15 +69,28 @@ class Scene:
     objects: Objects
     folder: Path
     sources: Sources
+    budgets: Budgets
+    embedding: Embedding
     read: Any = field(default=read_lines)
+    reranker: Reranker | None = None
 
     @staticmethod
     def of(db: Database, owner: Connection, settings: Settings) -> Scene:
-        return Scene(db, owner, Objects.of(settings), settings.data_dir / "objects", Sources(settings, Egress()))
+        budgets = Budgets(db, NoHints(), output_tokens=100)
+        objects, sources = Objects.of(settings), Sources(settings, Egress())
+        return Scene(db, owner, objects, settings.data_dir / "objects", sources, budgets, Embedding(db, Embedder.of(settings)))
+
+    def with_embedder(self, named: str | None, **more: Any) -> Scene:
+        """The same with another embedder, as after a restart with other settings."""
+        return replace(self, embedding=Embedding(self.db, Embedder.of(knowing(embedder=named, **more))))
+
+    @property
+    def searcher(self) -> Searcher:
+        return Searcher(self.db, self.budgets, self.embedding, self.reranker)
 
     @property
     def service(self) -> KnowledgeService:
-        return KnowledgeService(self.db, self.objects, self.sources, most_bytes=10_000_000)
+        return KnowledgeService(self.db, self.objects, self.sources, self.searcher, self.embedding, most_bytes=10_000_000)
 
     @property
     def clearing(self) -> Clearing:
@@ -73,7 +104,8 @@ class Scene:
     async def handle(self, message: str) -> timedelta | None:
         """As a worker of its own."""
         async with asyncio.timeout(20):
-            return await Indexer(self.db, self.objects, self.read).handle(Message("index", message, "linux_worker_pool"))
+            indexer = Indexer(self.db, self.budgets, self.objects, self.read, self.embedding)
+            return await indexer.handle(Message("index", message, "linux_worker_pool"))
 
     async def messages(self) -> list[str]:
         """What waits in the queue; it stays there until it is handled."""

@@ -53,6 +53,20 @@ async def assert_clean(scene: Scene, *, indexed: int) -> None:
     assert await scene.owner.fetchval("SELECT count(*) FROM knowledge_chunks") == 2 * indexed
 
 
+async def test_a_worker_that_dies_with_vectors_in_hand_leaves_none_and_what_it_was_billed_for_is_counted(scene: Scene, dies: Dies) -> None:
+    scene = scene.with_embedder("scripted:words")
+    file = await scene.upload("One.\nTwo.")
+    [message] = await scene.messages()
+    for moment in ("embed.after", "index.in"):
+        dies(moment, "embed", message)
+        assert await scene.owner.fetchval("SELECT count(*) FROM knowledge_vectors") == 0
+    assert await scene.handle(message) is None
+    assert await scene.owner.fetchval("SELECT count(*) FROM knowledge_vectors") == 2
+    assert await scene.owner.fetchval("SELECT sum(prompt_tokens)::int FROM token_usage") == 3 * 6  # words
+    assert (await scene.file(file)).knowledge_status == "indexed"
+    await assert_clean(scene, indexed=1)
+
+
 @pytest.mark.parametrize("moment", ["claim.before", "claim.in", "claim.after", "read.after", "index.before", "index.in", "index.after"])
 async def test_a_worker_that_dies_while_it_indexes_leaves_the_file_to_the_next(scene: Scene, dies: Dies, moment: str) -> None:
     file = await scene.upload("One.\nTwo.")

@@ -10,14 +10,13 @@ from tests.knowledge.knowledge_scene import OPERATOR, Scene, of
 
 from pointsman.kit.db import Connection
 from pointsman.kit.principal import Principal
-from pointsman.knowledge import queries
 from pointsman.knowledge.errors import KnowledgeNotFound
-from pointsman.knowledge.queries import Sought
+from pointsman.knowledge.finding import Mode, Near, Sought, search, statement
 from pointsman.knowledge.tenants import within_tenant
 
 TENANTS = [f"t{number}" for number in range(20)]
-EACH = 50
-_WITHOUT_FILTER = queries.SEARCH.format(filter="true")
+EACH = 1000
+MODES: list[Mode] = ["text", "vector", "hybrid"]
 _FILL = """
 INSERT INTO knowledge_entries (tenant_id, file_id, original_filename, file_type, status, knowledge_status)
 SELECT t, gen_random_uuid(), t || '.txt', 'company', 'active', 'indexed' FROM unnest($1::text[]) AS t
@@ -27,30 +26,44 @@ INSERT INTO knowledge_chunks (tenant_id, entry_id, ordinal, content, tokens)
 SELECT e.tenant_id, e.id, n, 'word' || n || ' is shared, and this belongs to ' || e.tenant_id, 8
 FROM knowledge_entries e, generate_series(1, $1::int) AS n
 """
+# Each tenant's vectors are as near to what is looked for as the others', so that only whose they are keeps them apart.
+_FILL_VECTORS = """
+INSERT INTO knowledge_vectors (tenant_id, entry_id, ordinal, embedder, embedding)
+SELECT c.tenant_id, c.entry_id, c.ordinal, 'e', ARRAY[1, c.ordinal::real / 1000, 0, 0]::real[]::halfvec FROM knowledge_chunks c
+"""
+NEAR = Near("e", [1.0, 0.1, 0.0, 0.0])
 
 
 @pytest.fixture
 async def full(owner: Connection) -> None:
     await owner.execute(_FILL, TENANTS)
     await owner.execute(_FILL_CHUNKS, EACH)
+    await owner.execute(_FILL_VECTORS)
+    await owner.execute("ANALYZE knowledge_entries, knowledge_chunks, knowledge_vectors")
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.usefixtures("full")
-async def test_row_level_security_alone_keeps_tenants_apart(scene: Scene) -> None:
+async def test_row_level_security_alone_keeps_tenants_apart(scene: Scene, mode: Mode) -> None:
+    unfiltered = statement(mode, filtered=False)
+    near = () if mode == "text" else (NEAR.vector, NEAR.embedder)
     for own in TENANTS:
         async with within_tenant(scene.db, own) as connection:
-            assert {row["tenant_id"] for row in await connection.fetch("SELECT tenant_id FROM knowledge_chunks")} == {own}
-            assert {row["tenant_id"] for row in await connection.fetch("SELECT tenant_id FROM knowledge_entries")} == {own}
-            for other in (own, "t0", "t19"):
-                rows = await connection.fetch(_WITHOUT_FILTER, other, "shared", None, False, None, None, 50)
-                assert len(rows) == (50 if other == own else 0)
+            for table in ("knowledge_entries", "knowledge_chunks", "knowledge_vectors"):
+                assert {row["tenant_id"] for row in await connection.fetch(f"SELECT DISTINCT tenant_id FROM {table}")} == {own}
+            for asked in (own, "t0", "t19"):
+                rows = await connection.fetch(unfiltered, asked, "shared", None, False, None, None, 50, *near)
+                # What a text search looks up is asked by tenant; vectors are found without, and are the tenant's own all the same.
+                assert len(rows) == (50 if asked == own or mode != "text" else 0)
+                assert all(row["content"].endswith(f"belongs to {own}") for row in rows)
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.usefixtures("full")
-async def test_the_statements_condition_alone_keeps_tenants_apart(owner: Connection) -> None:
-    assert await owner.fetchval("SELECT count(*) FROM knowledge_chunks") == len(TENANTS) * EACH  # the owner is not bound by the policy
+async def test_the_statements_condition_alone_keeps_tenants_apart(owner: Connection, mode: Mode) -> None:
+    assert await owner.fetchval("SELECT count(*) FROM knowledge_vectors") == len(TENANTS) * EACH  # the owner is not bound by the policy
     for own in TENANTS:
-        rows = await queries.search(owner, own, Sought("shared", 50))
+        rows = await search(owner, own, Sought("shared", 50), NEAR, mode)
         assert len(rows) == 50
         assert all(row["content"].endswith(f"belongs to {own}") for row in rows)
 
@@ -58,7 +71,7 @@ async def test_the_statements_condition_alone_keeps_tenants_apart(owner: Connect
 @pytest.mark.usefixtures("full")
 async def test_whoever_names_no_tenant_sees_and_writes_nothing(scene: Scene) -> None:
     async with scene.db.connection() as connection:
-        for table in ("knowledge_entries", "knowledge_details", "knowledge_chunks"):
+        for table in ("knowledge_entries", "knowledge_details", "knowledge_chunks", "knowledge_vectors"):
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
     async with within_tenant(scene.db, "t1") as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -45,6 +45,7 @@ _CHECKED = {
     "knowledge_entries.file_type": "company",
     "knowledge_entries.status": "active",
     "knowledge_entries.knowledge_status": "indexed",
+    "knowledge_vectors.embedding": "[1,0.5]",
     "agent_prompts.pinned_label": None,
     "budgets.subject_type": "key",
     "budgets.unit": "tokens",

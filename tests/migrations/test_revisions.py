@@ -52,6 +52,7 @@ async def test_the_check_finds_no_difference(dsn: str) -> None:
 async def test_the_revisions_make_what_the_models_say_to_the_letter(dsn: str, empty_dsn: str) -> None:
     def made_by_models(connection: Connection) -> list[tuple[Any, ...]]:
         connection.execute(text("CREATE SCHEMA prompts"))
+        connection.execute(text("CREATE EXTENSION vector"))
         METADATA.create_all(connection)
         return _catalogue(connection)
 

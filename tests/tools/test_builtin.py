@@ -11,6 +11,7 @@ from tests.knowledge.knowledge_scene import Scene as KnowledgeScene
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.json_schema import JsonSchema
 from pointsman.knowledge.library import Library
+from pointsman.knowledge.searching import Asker
 from pointsman.llm.port import ToolCall
 from pointsman.sessions.memory import LONGEST, MOST_RECALLED, MemoryBook, Scope, recall
 from pointsman.settings import Settings
@@ -216,7 +217,7 @@ async def test_knowledge_is_searched_in_the_runs_tenant_and_its_passages_say_whe
     await scene.index()
 
     async def found(*collections: str, **args: Any) -> ToolOutcome:
-        tools = Builtins(["knowledge_search"], timezone=None, book=None, library=Library(scene.db, "acme", collections))
+        tools = Builtins(["knowledge_search"], timezone=None, book=None, library=Library(scene.searcher, Asker("acme", 1), collections))
         return await tools.call(call("knowledge_search", args))
 
     [passage] = json.loads((await found(query="tea")).content)

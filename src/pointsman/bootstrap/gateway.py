@@ -21,7 +21,7 @@ from pointsman.audit.service import AuditService
 from pointsman.bootstrap.credentials import Credentials
 from pointsman.bootstrap.execution import provide_execution
 from pointsman.bootstrap.jobs import provide_jobs
-from pointsman.bootstrap.knowledge import provide_knowledge
+from pointsman.bootstrap.knowledge import make_searcher, provide_knowledge
 from pointsman.bootstrap.loops import Loops
 from pointsman.bootstrap.mcp import provide_mcp
 from pointsman.bootstrap.openapi_tools import provide_openapi_tools
@@ -46,7 +46,9 @@ from pointsman.kit.lasting import keep_what_is_there
 from pointsman.kit.notify import Listener
 from pointsman.kit.problems import Unavailable
 from pointsman.kit.telemetry import Metrics
+from pointsman.knowledge.embedding import Embedding
 from pointsman.knowledge.parsing import Parser
+from pointsman.llm.embedding.embedder import Embedder
 from pointsman.llm.models import Models
 from pointsman.prompts.service import PromptService
 from pointsman.retention.kinds import batches
@@ -87,6 +89,7 @@ class Gateway:
         self.listener = Listener(dsn)
         self._heartbeat = Heartbeat(dsn, settings.runs.heartbeat)
         self.models = Models(settings)
+        self._embedder = Embedder.of(settings)
         self.budgets = Budgets(db, self.listener, settings.budgets.output_tokens)
         self._journal = Journal(db, self.budgets.owes)
         live = LiveRuns()
@@ -101,6 +104,8 @@ class Gateway:
         self.scripts = make_scripts(db, settings)
         self._pages = Parser(settings.data_dir / "pages")
         self.tool_sources = Sources()
+        embedding = Embedding(db, self._embedder)
+        searcher = make_searcher(self, embedding)
         self._chat = ChatService(
             db=db,
             catalogue=catalogue,
@@ -110,6 +115,7 @@ class Gateway:
             shelf=SkillShelf(db, self.scripts),
             web=Web(self.egress, self._pages),
             sources=self.tool_sources,
+            searcher=searcher,
             live=live,
             journal=self._journal,
             replay=replay,
@@ -159,7 +165,7 @@ class Gateway:
         provide_skills(self, catalogue)
         provide_schedules(self, agents, teams, self._chat, team_runs)
         self._webhooks = Webhooks(self, signer)
-        provide_knowledge(self)
+        provide_knowledge(self, searcher, embedding)
         self._mcp = provide_mcp(self)
         self.services[Flag] = self.draining
         self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
@@ -169,9 +175,13 @@ class Gateway:
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str) -> Gateway:
-        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable or KeyRingWrong."""
+        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable, KeyRingWrong or SettingsInvalid."""
         db, keyring = await open_storage(settings, dsn)
-        return cls(settings, dsn, db, keyring)
+        try:
+            return cls(settings, dsn, db, keyring)
+        except BaseException:
+            await db.close()
+            raise
 
     def provide(self, *services: object) -> None:
         """Let routes ask for these, each by its class."""
@@ -220,6 +230,8 @@ class Gateway:
         await self._pages.aclose()
         await asyncio.to_thread(self._heartbeat.stop)
         await self.models.aclose()
+        if self._embedder is not None:
+            await self._embedder.aclose()
         await self._webhooks.aclose()
         await self.egress.aclose()
         await self._apis.aclose()

@@ -36,6 +36,7 @@ from pointsman.kit.ids import new_id
 from pointsman.kit.notify import Listener
 from pointsman.kit.problems import Unavailable
 from pointsman.knowledge.parsing import Parser
+from pointsman.llm.embedding.embedder import Embedder
 from pointsman.llm.guarded import GuardedModels
 from pointsman.settings import Settings
 
@@ -59,6 +60,7 @@ class Worker:
         self.loops = Loops(asyncio.Event())
         breakers = Breakers(db, self.listener, settings.breakers)
         self.models = GuardedModels(settings, breakers)
+        self.embedder = Embedder.of(settings)
         self.budgets = Budgets(db, self.listener, settings.budgets.output_tokens)
         self.egress = Egress(settings.egress.allow)
         self._trusted = Trusted()
@@ -108,9 +110,13 @@ class Worker:
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str, *, pool: str, slots: int) -> Worker:
-        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable or KeyRingWrong."""
+        """Connect to a migrated database. Raises Unavailable, KeyRingUnusable, KeyRingWrong or SettingsInvalid."""
         db, _ = await open_storage(settings, dsn)
-        return cls(settings, dsn, db, pool=pool, slots=slots)
+        try:
+            return cls(settings, dsn, db, pool=pool, slots=slots)
+        except BaseException:
+            await db.close()
+            raise
 
     @property
     def in_hand(self) -> int:
@@ -138,6 +144,8 @@ class Worker:
         await self._runners.aclose()
         await self._parser.aclose()
         await self.models.aclose()
+        if self.embedder is not None:
+            await self.embedder.aclose()
         await self.egress.aclose()
         await self._trusted.aclose()
         await self.db.close()

@@ -92,6 +92,16 @@ class Budgets:
             self._exhaustion.remember(budgets, refusal, asked_at)
         return refusal
 
+    async def hold(self, payer: Payer, bound: Bound, account: str, *, epoch: int, slot: int) -> None:
+        """Reserve the most that one call of an account may use. Raises BudgetExhausted, BudgetUnpriced, Unavailable."""
+        budgets = await self.active.require(payer)
+        if not budgets:
+            return
+        _require_prices(budgets, bound)
+        lines = tuple(Line(one.number, amount) for one in budgets if (amount := bound.amount(one.unit, bound.output)))
+        if lines and (refusal := await self.reserve(budgets, Ask(account, epoch, slot, lines))) is not None:
+            raise refused(payer, budgets, refusal, bound)
+
     def bound_of(self, call: ModelCall) -> Bound:
         """The most that the call may use."""
         return Bound(call.models, *prompt_and_output(call, self._output_tokens))

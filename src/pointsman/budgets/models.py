@@ -16,6 +16,7 @@ from sqlalchemy import (
     Numeric,
     String,
     UniqueConstraint,
+    func,
     text,
     true,
 )
@@ -88,3 +89,4 @@ class BudgetReservation(Base):
     slot: Mapped[int] = mapped_column(Integer, primary_key=True)
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     amount: Mapped[Decimal] = mapped_column(AMOUNT)
+    made_at: Mapped[dt.datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pointsman.kit.db import Connection
+from pointsman.usage.ledger import NAMES, TYPES, UsageRow, columns, counting
 
 # A window that has ended is begun anew by whoever writes first, whatever for. What is held passes over into the new window: it is
 # counted when it is settled, as its usage is.
@@ -44,13 +45,15 @@ SETTLING = f"""
     )"""  # noqa: S608 - made of constants
 
 # Reservations whose run or job has ended or is gone, as those that a presumed dead process made behind its run's end. A run has a row
-# before anything is reserved for it, and its end settles what it holds: what this finds belongs to nobody.
+# before anything is reserved for it, and its end settles what it holds: what this finds belongs to nobody. What knowledge is searched or
+# indexed for (`kno_`) has no row: it is settled within its one call, or its process died.
 _SWEEP = """
 WITH released AS (
     DELETE FROM budget_reservations r
     WHERE NOT CASE WHEN r.run_id LIKE 'job\\_%'
         THEN EXISTS (SELECT FROM execution_jobs
                      WHERE id = substr(r.run_id, 5)::uuid AND status IN ('queued', 'running', 'awaiting_approval'))
+        WHEN r.run_id LIKE 'kno\\_%' THEN r.made_at > clock_timestamp() - interval '15 minutes'
         ELSE EXISTS (SELECT FROM runs WHERE id = r.run_id AND status IN ('pending', 'running', 'paused')) END
     RETURNING r.number, r.amount
 ), freed AS (
@@ -63,6 +66,23 @@ WITH released AS (
 )
 SELECT count(*) FROM released
 """
+
+_COLUMNS = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(TYPES, start=2))
+_COUNT = f"""
+WITH asked AS (
+    SELECT $1::varchar AS run_id, 'settled' AS status
+), held AS (
+    SELECT run_id AS id FROM asked
+), mine AS (
+    SELECT * FROM unnest({_COLUMNS}) AS u ({NAMES})
+), {counting("mine")}, {SETTLING}
+SELECT count(*) FROM spent
+"""  # noqa: S608 - made of constants
+
+
+async def count_settled(connection: Connection, account: str, rows: Sequence[UsageRow]) -> None:
+    """Count calls that belong to no run but to `account`, and give back all that it holds of budgets; repeatable."""
+    await connection.fetchval(_COUNT, account, *columns(rows))
 
 
 async def sweep(connection: Connection) -> int:

@@ -25,6 +25,7 @@ from pointsman.kit.egress import Egress
 from pointsman.kit.ids import new_id
 from pointsman.kit.principal import Principal
 from pointsman.kit.telemetry import Metrics
+from pointsman.knowledge.searching import Searcher
 from pointsman.llm.models import Models
 from pointsman.runs import queries as run_queries
 from pointsman.runs.live import BLOCK, LiveRun, LiveRuns
@@ -53,6 +54,7 @@ class ChatService:
         shelf: Shelf,
         web: Web,
         sources: Mapping[str, ToolSource],
+        searcher: Searcher,
         live: LiveRuns,
         journal: Journal,
         replay: Replay,
@@ -73,7 +75,7 @@ class ChatService:
         self._metrics = metrics
         self._openings = Openings(db, journal, replica)
         self._members = Members(db=db, models=models, budgets=budgets, egress=egress, openings=self._openings, replay=replay)
-        self._turns = Turns(db, models, budgets, shelf, web, sources, self._members, self._begin, settings, approval_ttl)
+        self._turns = Turns(db, models, budgets, shelf, web, sources, searcher, self._members, self._begin, settings, approval_ttl)
         self._drives = Drives(
             db=db,
             live=live,

@@ -23,6 +23,8 @@ from pointsman.credentials.using import RunUser
 from pointsman.kit.db import Connection, Database, Record
 from pointsman.kit.problems import Problem
 from pointsman.knowledge.library import USUAL, Library
+from pointsman.knowledge.searching import Asker as KnowledgeAsker
+from pointsman.knowledge.searching import Searcher
 from pointsman.llm.models import Models
 from pointsman.runs.errors import RunInterrupted
 from pointsman.sessions import memory
@@ -60,6 +62,7 @@ class Turns:
         shelf: Shelf,
         web: Web,
         sources: Mapping[str, ToolSource],
+        searcher: Searcher,
         members: Members,
         begin: Begin,
         settings: RunSettings,
@@ -72,6 +75,7 @@ class Turns:
         self._shelf = shelf
         self._web = web
         self._sources = sources
+        self._searcher = searcher
         self._members = members
         self._begin = begin
         self._settings = settings
@@ -138,7 +142,8 @@ class Turns:
         if facts.user_id is not None:
             book = memory.MemoryBook(self._db, memory.Scope(facts.tenant_id, facts.user_id, facts.agent_id), facts.id)
         known = agent.config.knowledge or {}
-        library = Library(self._db, facts.tenant_id, known.get("collections", ()), known.get("top_k", USUAL))
+        asker = KnowledgeAsker(facts.tenant_id, facts.key_id, facts.agent_id, facts.user_id, facts.session_id)
+        library = Library(self._searcher, asker, known.get("collections", ()), known.get("top_k", USUAL))
         tools: Toolbox = Builtins(names, timezone=timezone, book=book, library=library, web=self._web)
         if opened:
             tools = Joined((tools, *opened))

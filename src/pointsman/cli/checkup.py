@@ -22,6 +22,7 @@ from pointsman.kit.crypto import RING_FILE, KeyRing
 from pointsman.kit.db import AWAY, Connection, Database, connect
 from pointsman.kit.embedded_pg import Finding, Level, diagnose, find_dsn
 from pointsman.kit.problems import Problem
+from pointsman.llm.embedding.embedder import Embedder
 from pointsman.migrations import HEAD
 from pointsman.migrations.state import read_state
 from pointsman.settings import Settings, SettingsInvalid, variable_names
@@ -32,6 +33,11 @@ _ROOM_WANTED = 500  # MB
 _IDS_WORRYING = 0.5
 _PATIENCE = timedelta(seconds=3)
 _SETTINGS = SettingsInvalid.title
+_VECTORS = """
+SELECT to_regclass('public.knowledge_vectors') IS NOT NULL AS kept,
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS version,
+       (SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector') AS schema
+"""
 
 
 def examine(**options: Any) -> list[dict[str, str]]:
@@ -127,7 +133,7 @@ async def _look_into(settings: Settings, dsn: str) -> list[Finding]:
         await connection.close()
     if not usable:
         return [*findings, *_ring_file(settings)]
-    return [*findings, *await _ring(settings, dsn), *await _usage_ids(dsn)]
+    return [*findings, *await _ring(settings, dsn), *await _usage_ids(dsn), *await _vectors(settings, dsn)]
 
 
 async def _schema(connection: Connection) -> tuple[list[Finding], bool]:
@@ -174,6 +180,28 @@ async def _usage_ids(dsn: str) -> list[Finding]:
     if used < _IDS_WORRYING:
         return [Finding(Level.OK, sentence)]
     return [Finding(Level.WARN, sentence, "Move old rows elsewhere and restart the sequence before they run out.")]
+
+
+async def _vectors(settings: Settings, dsn: str) -> list[Finding]:
+    """Whether files are searched by vectors: it takes an embedder, and a database that can keep them."""
+    connection = await connect(dsn, role=None)
+    try:
+        state = await connection.fetchrow(_VECTORS)
+    finally:
+        await connection.close()
+    assert state is not None
+    embedder = Embedder.of(settings)
+    if embedder is None:
+        return [Finding(Level.OK, "Knowledge is searched by text: POINTSMAN_KNOWLEDGE__EMBEDDER is not set.")]
+    if state["kept"]:
+        await embedder.open()
+        return [Finding(Level.OK, f"Knowledge is searched by text and by vectors of {embedder.identity}.")]
+    sentence = f"Knowledge is searched by text alone, though {embedder.identity} is set: "
+    if state["version"] is None:
+        remedy = "Install pgvector 0.7 or newer on the server, run CREATE EXTENSION vector as its superuser, then `pointsman migrate`."
+        return [Finding(Level.WARN, sentence + "this database has no pgvector.", remedy)]
+    remedy = "ALTER EXTENSION vector UPDATE; ALTER EXTENSION vector SET SCHEMA public; then `pointsman migrate`."
+    return [Finding(Level.WARN, f"{sentence}pgvector {state['version']} lies in the schema {state['schema']}.", remedy)]
 
 
 def _providers(settings: Settings) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,16 @@ app = typer.Typer(help="Files that agents and people search.", no_args_is_help=T
 FileId = Annotated[str, typer.Argument(help="Id of the file.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose knowledge; `-` is that of the key's own tenant.")]
 Collection = Annotated[str | None, typer.Option("--collection", help="Of which collection.")]
+
+
+class Mode(StrEnum):
+    """How a search finds."""
+
+    HYBRID = "hybrid"
+    TEXT = "text"
+    VECTOR = "vector"
+
+
 _SHOWN = ["file_id", "original_filename", "collection_id", "file_type", "status", "knowledge_status", "chunks", "size"]
 
 
@@ -47,6 +58,14 @@ def upload_file(
     show_json(file) if as_json else say(f"{file['original_filename']}: file {file['file_id']}, {_how(file)}")
 
 
+@app.command("tenants")
+def list_tenants(*, most: Most = 50, as_json: Json = False) -> None:
+    """List the tenants that have files, and how many of them failed or are outdated."""
+    with connected() as client:
+        found = list(client.knowledge.tenants(most=most))
+    show_json(found) if as_json else table(found, ["tenant_id", "files", "failed", "outdated"])
+
+
 @app.command("list")
 def list_files(
     *,
@@ -71,9 +90,29 @@ def show_file(file_id: FileId, *, tenant: Tenant = OWN, as_json: Json = False) -
 
 
 @app.command("reindex")
-def reindex_file(file_id: FileId, *, tenant: Tenant = OWN, as_json: Json = False) -> None:
-    """Have a file indexed anew, and wait for it; meanwhile it is found as it was."""
+def reindex_files(
+    file_id: Annotated[str | None, typer.Argument(help="Id of the file; leave it out with --outdated, --failed or --all.")] = None,
+    *,
+    outdated: Annotated[bool, typer.Option("--outdated", help="All that another embedder indexed.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="All that could not be indexed.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All files.")] = False,
+    collection: Collection = None,
+    tenant: Tenant = OWN,
+    every_tenant: Annotated[bool, typer.Option("--every-tenant", help="Of all tenants that the key sees.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Have a file indexed anew and wait for it, or have many indexed anew; meanwhile they are found as they were."""
+    chosen = [name for name, is_chosen in (("outdated", outdated), ("failed", failed), ("all", every)) if is_chosen]
+    if len(chosen) + (file_id is not None) != 1 or (file_id is not None and collection is not None):
+        raise CommandRefused("That is not one file or one kind of files.", hint="Give a file's id, or one of --outdated, --failed, --all.")
     with connected() as client:
+        if file_id is None:
+            tenants = [one["tenant_id"] for one in client.knowledge.tenants()] if every_tenant else [tenant]
+            files = sum(client.knowledge.reindex_all(chosen[0], collection=collection, tenant=one) for one in tenants)
+            show_json({"files": files}) if as_json else say(
+                f"{files} files are indexed anew; `pointsman knowledge list` shows how far they are"
+            )
+            return
         file = _followed(client, client.knowledge.reindex(file_id, tenant=tenant), tenant)
     show_json(file) if as_json else say(f"{file['original_filename']}: {_how(file)}")
 
@@ -86,21 +125,24 @@ def search(
     tenant: Tenant = OWN,
     where: Annotated[str | None, typer.Option("--filter", help="A JSON object that a file's metadata must hold.")] = None,
     top: Annotated[int, typer.Option("--top", min=1, max=50, help="Most passages.")] = 8,
+    mode: Annotated[Mode, typer.Option("--mode", help="By words, by vectors, or by both where both can be had.")] = Mode.HYBRID,
+    rerank: Annotated[bool, typer.Option("--rerank", help="Have a model order what was found.")] = False,
     as_json: Json = False,
 ) -> None:
     """Find passages, best first, each with where it stands."""
-    body: dict[str, Any] = {"query": query, "top_k": top} | ({"collection_ids": collection} if collection else {})
+    body: dict[str, Any] = {"query": query, "top_k": top, "mode": mode.value, "rerank": rerank} | (
+        {"collection_ids": collection} if collection else {}
+    )
     if where is not None:
         body["filter"] = _object(where)
     with connected() as client:
-        found = client.knowledge.search(body, tenant=tenant)
+        found = client.knowledge.find(body, tenant=tenant)
     if as_json:
         show_json(found)
         return
-    for passage in found:
+    for passage in found["items"]:
         typer.echo(f"[{_place(passage)}]\n{passage['content']}\n")
-    if not found:
-        say("nothing was found")
+    say(found["notice"] or f"{len(found['items'])} passages by {found['mode']}")
 
 
 @app.command("delete")

@@ -23,6 +23,15 @@ class Progress(TypedDict):
     revision: int
 
 
+class TenantFiles(TypedDict):
+    """How many files a tenant has, and how many of them failed or are outdated."""
+
+    tenant_id: str
+    files: int
+    failed: int
+    outdated: int
+
+
 class File(TypedDict):
     """A file, and how it is indexed."""
 
@@ -64,11 +73,24 @@ class Passage(TypedDict):
 Passages = list[Passage]
 
 
+class Found(TypedDict):
+    """Passages, best first; `mode` is what was searched by, `notice` why that is less than was asked for."""
+
+    items: list[Passage]
+    mode: str
+    reranked: bool
+    notice: str | None
+
+
 class Knowledge:
     """`/v2/knowledge/{tenant_id}`; the tenant is the key's own unless one is named."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    def tenants(self, *, most: int | None = None) -> Iterator[TenantFiles]:
+        """Tenants that have files, as far as the key sees them, by name."""
+        return self._transport.pages("v2", "knowledge", query={}, most=most)
 
     def upload(
         self, name: str, file: BinaryIO, *, collection: str | None = None, tenant: str = OWN, fields: Mapping[str, str] | None = None
@@ -117,11 +139,25 @@ class Knowledge:
         """Have it indexed anew; until that is done it is found as it was."""
         return self._transport.call("POST", "v2", "knowledge", tenant, "files", file_id, "reindex")
 
+    def reindex_all(self, which: str = "outdated", *, collection: str | None = None, tenant: str = OWN) -> int:
+        """Have all files indexed anew that are outdated, that failed, or all; how many."""
+        body: dict[str, Any] = {"which": which} | ({"collection_id": collection} if collection else {})
+        files = 0
+        while True:
+            done: dict[str, Any] = self._transport.call("POST", "v2", "knowledge", tenant, "reindex", body=body)
+            files += done["files"]
+            if done["next"] is None:
+                return files
+            body["after"] = done["next"]
+
     def delete(self, file_id: str, *, tenant: str = OWN) -> None:
         """Delete it with its text and content."""
         self._transport.call("DELETE", "v2", "knowledge", tenant, "files", file_id)
 
     def search(self, body: Mapping[str, Any], *, tenant: str = OWN) -> Passages:
         """Passages, best first."""
-        found: dict[str, Any] = self._transport.call("POST", "v2", "knowledge", tenant, "search", body=body)
-        return found["items"]
+        return self.find(body, tenant=tenant)["items"]
+
+    def find(self, body: Mapping[str, Any], *, tenant: str = OWN) -> Found:
+        """Passages, best first, and how they were found."""
+        return self._transport.call("POST", "v2", "knowledge", tenant, "search", body=body)

@@ -39,14 +39,26 @@ class UploadMalformed(Problem):
 
 
 class EmbedderMissing(Problem):
-    """The search asked for vectors alone, and this gateway has nothing that would make them.
+    """The search asked for vectors alone, and this gateway has nothing that would make them, or its database cannot keep them.
 
-    Search with mode `text`, or `hybrid`, which uses what is there.
+    Search with mode `text`, or `hybrid`, which uses what is there. The operator names an embedder with `POINTSMAN_KNOWLEDGE__EMBEDDER`;
+    a PostgreSQL server of your own needs the extension pgvector, 0.7 or newer: `pointsman doctor` says whether it has it.
     """
 
     kind = Kind.INVALID
     code = "embedder-missing"
     title = "There are no vectors to search"
+
+
+class RerankerMissing(Problem):
+    """The search asked for a model that orders what was found, and the operator has named none.
+
+    Search without `rerank`, or have the operator set `POINTSMAN_KNOWLEDGE__RERANKER`.
+    """
+
+    kind = Kind.INVALID
+    code = "reranker-missing"
+    title = "There is no model that orders passages"
 
 
 class IndexingInterrupted(Problem):

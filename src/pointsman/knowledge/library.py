@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pointsman.kit.db import Database
-from pointsman.knowledge import queries
-from pointsman.knowledge.queries import Sought
+from pointsman.knowledge.finding import Sought
 from pointsman.knowledge.schemas import Passage
-from pointsman.knowledge.tenants import within_tenant
+from pointsman.knowledge.searching import Asker, Searcher
 
 USUAL = 8
 MOST = 20
@@ -17,15 +15,13 @@ MOST = 20
 class Library:
     """Bound to the tenant of a run: what the model says cannot widen it."""
 
-    def __init__(self, db: Database, tenant: str, collections: Sequence[str] = (), most: int = USUAL) -> None:
+    def __init__(self, searcher: Searcher, asker: Asker, collections: Sequence[str] = (), most: int = USUAL) -> None:
         """Make one; `most` is how many passages a search gives."""
-        self._db = db
-        self._tenant = tenant
+        self._searcher = searcher
+        self._asker = asker
         self._collections = tuple(collections)
         self._most = most
 
     async def search(self, query: str) -> list[Passage]:
-        """Passages, best first. Raises Unavailable."""
-        sought = Sought(query, self._most, self._collections, agents=True)
-        async with within_tenant(self._db, self._tenant) as connection:
-            return [Passage.of(row) for row in await queries.search(connection, self._tenant, sought)]
+        """Passages, best first, by words and by vectors where they can be had. Raises Unavailable."""
+        return (await self._searcher.search(self._asker, Sought(query, self._most, self._collections, agents=True))).items

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, CheckConstraint, Computed, ForeignKey, Index, Integer, String, Text, UniqueConstraint, Uuid, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSON, JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
 
 from pointsman.kit.orm import Base, Timestamps
 
@@ -62,6 +78,10 @@ class KnowledgeDetails(Base):
     chunks: Mapped[int] = mapped_column(Integer, server_default="0")
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     indexed_at: Mapped[dt.datetime | None]
+    embedder: Mapped[str | None] = mapped_column(String(255))
+
+
+_TEXT = "to_tsvector('english'::regconfig, coalesce(heading, '') || ' ' || content)"
 
 
 class KnowledgeChunk(Base):
@@ -81,8 +101,44 @@ class KnowledgeChunk(Base):
     content: Mapped[str] = mapped_column(Text)
     tokens: Mapped[int] = mapped_column(Integer)
     words: Mapped[Any] = mapped_column(
-        TSVECTOR, Computed("to_tsvector('english'::regconfig, coalesce(heading, '') || ' ' || content)", persisted=True)
+        TSVECTOR,
+        Computed(f"{_TEXT} || array_to_tsvector(ARRAY['tenant ' || tenant_id])", persisted=True),
     )
+
+
+class HalfVector(UserDefinedType[str]):
+    """pgvector's `halfvec`, of any number of dimensions, as text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """As the server calls it."""
+        return "halfvec"
+
+    @property
+    def python_type(self) -> type[str]:
+        """Its text, such as `[1,0.5]`."""
+        return str
+
+
+# SQLAlchemy reads columns of types that it does not know as NULL, with a warning.
+cast("dict[str, Any]", ischema_names)["halfvec"] = HalfVector
+
+
+class KnowledgeVector(Base):
+    """A chunk's vector, of unit length, and which embedder made it; a server without pgvector has no such table."""
+
+    __tablename__ = "knowledge_vectors"
+    __table_args__ = (
+        ForeignKeyConstraint(["entry_id", "ordinal"], ["knowledge_chunks.entry_id", "knowledge_chunks.ordinal"], ondelete="CASCADE"),
+        Index("ix_knowledge_vectors_tenant_id", "tenant_id"),
+    )
+
+    entry_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    ordinal: Mapped[int] = mapped_column(Integer, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(255))
+    embedder: Mapped[str] = mapped_column(String(255))
+    embedding: Mapped[str] = mapped_column(HalfVector)
 
 
 class KnowledgeLeftover(Base):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from pointsman.kit.db import Connection, Record
 from pointsman.knowledge.chunking import Chunk
@@ -57,7 +55,7 @@ WITH claimed AS (
     UPDATE knowledge_details d SET epoch = d.epoch + 1, attempts = d.attempts + 1, step = 'reading', revision = d.revision + 1
       FROM knowledge_entries e
      WHERE d.tenant_id = $1 AND d.entry_id = $2 AND e.id = d.entry_id AND d.settled < d.wanted AND e.status <> 'deleted'
-    RETURNING d.entry_id, d.tenant_id, d.wanted, d.epoch, d.attempts
+    RETURNING d.entry_id, d.tenant_id, d.wanted, d.epoch, d.attempts, d.key_id
 ), entry AS (
     UPDATE knowledge_entries e SET knowledge_status = 'indexing', updated_at = clock_timestamp(),
            status = CASE e.status WHEN 'active' THEN 'active' ELSE 'processing' END
@@ -74,12 +72,39 @@ _LOCK = "SELECT 1 FROM knowledge_entries WHERE tenant_id = $1 AND id = $2 FOR UP
 _HOLD = "SELECT 1 FROM knowledge_details WHERE tenant_id = $1 AND entry_id = $2 AND epoch = $3 AND wanted = $4 FOR UPDATE"
 _SETTLE = """
 UPDATE knowledge_details SET settled = wanted, attempts = 0, step = $3, revision = revision + 1, failure = $4::text::json,
-       chunks = coalesce($5, chunks), indexed_at = CASE WHEN $5::int IS NULL THEN indexed_at ELSE clock_timestamp() END
+       chunks = coalesce($5, chunks), indexed_at = CASE WHEN $5::int IS NULL THEN indexed_at ELSE clock_timestamp() END,
+       embedder = CASE WHEN $5::int IS NULL THEN embedder ELSE $6 END
  WHERE tenant_id = $1 AND entry_id = $2
 """
 _CHUNKS = """
 INSERT INTO knowledge_chunks (tenant_id, entry_id, ordinal, page, heading, content, tokens)
 SELECT $1, $2, c.* FROM unnest($3::int[], $4::int[], $5::text[], $6::text[], $7::int[]) AS c
+"""
+# One long array in place of many: its parts are cut out by the server, and no statement is sent for each chunk.
+_VECTORS = """
+INSERT INTO knowledge_vectors (tenant_id, entry_id, ordinal, embedder, embedding)
+SELECT $1, $2, $4::int + n, $3, l2_normalize((v.numbers[n * $5::int + 1 : (n + 1) * $5::int])::vector)::halfvec
+FROM (SELECT $7::real[] AS numbers) v, generate_series(0, $6::int - 1) AS n
+"""
+_VECTORS_AT_ONCE = 200
+_LIST_TO_REINDEX = """
+SELECT e.id FROM knowledge_entries e JOIN knowledge_details d ON d.entry_id = e.id
+WHERE e.tenant_id = $1 AND d.tenant_id = $1 AND e.status <> 'deleted' AND d.settled >= d.wanted
+  AND ($2::varchar IS NULL OR e.collection_id = $2)
+  AND CASE $3::varchar WHEN 'all' THEN true WHEN 'failed' THEN e.knowledge_status = 'failed'
+      ELSE e.knowledge_status = 'outdated' OR e.knowledge_status = 'indexed' AND $4::varchar IS NOT NULL AND d.embedder IS DISTINCT FROM $4
+      END
+  AND ($5::uuid IS NULL OR e.id > $5)
+ORDER BY e.id LIMIT $6 FOR UPDATE OF e, d
+"""
+_REINDEX = """
+WITH wished AS (
+    UPDATE knowledge_details SET key_id = $3, wanted = wanted + 1, attempts = 0, step = 'queued', revision = revision + 1, failure = NULL
+     WHERE tenant_id = $1 AND entry_id = ANY ($2::uuid[])
+)
+UPDATE knowledge_entries SET status = CASE status WHEN 'active' THEN 'active' ELSE 'pending' END,
+       knowledge_status = CASE status WHEN 'active' THEN 'outdated' END, updated_at = clock_timestamp()
+ WHERE tenant_id = $1 AND id = ANY ($2::uuid[])
 """
 _DELETE = """
 WITH gone AS (
@@ -90,34 +115,6 @@ WITH gone AS (
 UPDATE knowledge_entries SET status = 'deleted', knowledge_status = NULL, gcs_path = NULL, updated_at = clock_timestamp()
  WHERE tenant_id = $1 AND id = $2
 """
-SEARCH = """
-SELECT e.file_id, e.original_filename, e.collection_id, c.ordinal, c.page, c.heading, c.content, m.rank AS score,
-       e.metadata::text AS metadata
-FROM (
-    SELECT strict, CASE WHEN strict::text LIKE '%!%' THEN strict ELSE replace(plain::text, '&', '|')::tsquery END AS loose
-    FROM (SELECT websearch_to_tsquery('english', $2) AS strict, plainto_tsquery('english', $2) AS plain) q
-) q
-CROSS JOIN LATERAL knowledge_matches($1, q.strict, q.loose, $3, $4, $5, $6::text::jsonb) m
-JOIN knowledge_chunks c ON c.entry_id = m.entry_id AND c.ordinal = m.ordinal
-JOIN knowledge_entries e ON e.id = c.entry_id
-WHERE {filter} AND e.status = 'active'
-ORDER BY m.rank DESC, e.created_at, e.id, c.ordinal LIMIT $7
-"""
-"""What is found, best first: all words of the query before some of them. `{filter}` is the tenant's, which a test takes out."""
-OF_THE_TENANT = "c.tenant_id = $1 AND e.tenant_id = $1"
-_SEARCH = SEARCH.format(filter=OF_THE_TENANT)
-
-
-@dataclass(frozen=True, slots=True)
-class Sought:
-    """What is looked for, and where. With `agents`, files of the company are in, whatever the collections."""
-
-    query: str
-    most: int
-    collections: tuple[str, ...] | None = None
-    agents: bool = False
-    file_type: str | None = None
-    metadata: str | None = None
 
 
 async def lock_tenant(connection: Connection, tenant: str) -> None:
@@ -169,6 +166,29 @@ async def want_indexed(connection: Connection, tenant: str, entry_id: uuid.UUID,
     await connection.execute(_WANT, tenant, entry_id, sha256, size, key_id)
 
 
+async def list_to_reindex(
+    connection: Connection, tenant: str, *, which: str, collection_id: str | None, embedder: str | None, after: uuid.UUID | None, most: int
+) -> list[uuid.UUID]:
+    """Files that nobody is indexing, held until the transaction ends: outdated, failed or all of them, in the order of their ids."""
+    rows = await connection.fetch(_LIST_TO_REINDEX, tenant, collection_id, which, embedder, after, most)
+    return [row["id"] for row in rows]
+
+
+async def want_reindexed(connection: Connection, tenant: str, entry_ids: Sequence[uuid.UUID], key_id: int) -> None:
+    """They are to be indexed anew; what is indexed stays searchable."""
+    await connection.execute(_REINDEX, tenant, list(entry_ids), key_id)
+
+
+async def list_tenants(connection: Connection, visible: str | None, *, after: str | None, embedder: str | None, limit: int) -> list[Record]:
+    """Tenants that have files, with how many, and how many of them failed or are outdated; a `visible` of None sees all."""
+    return await connection.fetch("SELECT * FROM knowledge_tenants($1, $2, $3, $4)", visible, after, embedder, limit)
+
+
+async def outdate(connection: Connection, embedder: str | None, most: int) -> int:
+    """Of any tenant, make entries that another embedder indexed outdated, and those that it was after all current; how many."""
+    return await connection.fetchval("SELECT knowledge_outdate($1, $2)", embedder, most)
+
+
 async def claim(connection: Connection, tenant: str, entry_id: uuid.UUID) -> Claimed | None:
     """The file is the caller's to index; None where there is nothing to do."""
     await connection.execute(_LOCK, tenant, entry_id)
@@ -196,12 +216,25 @@ async def replace_chunks(connection: Connection, claimed: Claimed, chunks: Seque
         await connection.execute(_CHUNKS, claimed.tenant_id, claimed.entry_id, *columns)
 
 
-async def settle_indexed(connection: Connection, claimed: Claimed, chunks: int) -> None:
-    """It is indexed."""
+async def insert_vectors(connection: Connection, claimed: Claimed, embedder: str, vectors: Sequence[Sequence[float]]) -> None:
+    """A vector for each of the chunks that were just written, of unit length whatever length they came with."""
+    for start in range(0, len(vectors), _VECTORS_AT_ONCE):
+        part = vectors[start : start + _VECTORS_AT_ONCE]
+        numbers = [number for vector in part for number in vector]
+        await connection.execute(_VECTORS, claimed.tenant_id, claimed.entry_id, embedder, start, len(part[0]), len(part), numbers)
+
+
+async def can_keep_vectors(connection: Connection) -> bool:
+    """Whether the server has pgvector, and the table is made."""
+    return await connection.fetchval("SELECT to_regclass('public.knowledge_vectors') IS NOT NULL")
+
+
+async def settle_indexed(connection: Connection, claimed: Claimed, chunks: int, embedder: str | None) -> None:
+    """It is indexed; `embedder` made its vectors, if it has any."""
     statement = """UPDATE knowledge_entries SET status = 'active', knowledge_status = 'indexed', updated_at = clock_timestamp()
                    WHERE tenant_id = $1 AND id = $2"""
     await connection.execute(statement, claimed.tenant_id, claimed.entry_id)
-    await connection.execute(_SETTLE, claimed.tenant_id, claimed.entry_id, "indexed", None, chunks)
+    await connection.execute(_SETTLE, claimed.tenant_id, claimed.entry_id, "indexed", None, chunks, embedder)
 
 
 async def settle_failed(connection: Connection, claimed: Claimed, failure: str) -> None:
@@ -209,20 +242,13 @@ async def settle_failed(connection: Connection, claimed: Claimed, failure: str) 
     statement = """UPDATE knowledge_entries SET status = CASE status WHEN 'active' THEN 'active' ELSE 'failed' END,
                    knowledge_status = 'failed', updated_at = clock_timestamp() WHERE tenant_id = $1 AND id = $2"""
     await connection.execute(statement, claimed.tenant_id, claimed.entry_id)
-    await connection.execute(_SETTLE, claimed.tenant_id, claimed.entry_id, "failed", failure, None)
+    await connection.execute(_SETTLE, claimed.tenant_id, claimed.entry_id, "failed", failure, None, None)
 
 
 async def delete_entry(connection: Connection, tenant: str, entry_id: uuid.UUID) -> None:
     """Its chunks are gone, and the row says that it was deleted."""
     await connection.execute("DELETE FROM knowledge_chunks WHERE tenant_id = $1 AND entry_id = $2", tenant, entry_id)
     await connection.execute(_DELETE, tenant, entry_id)
-
-
-async def search(connection: Connection, tenant: str, sought: Sought) -> list[Record]:
-    """Chunks of the tenant, best first."""
-    collections = None if sought.collections is None else list(sought.collections)
-    values: tuple[Any, ...] = (sought.query, collections, sought.agents, sought.file_type, sought.metadata, sought.most)
-    return await connection.fetch(_SEARCH, tenant, *values)
 
 
 async def leave_object(connection: Connection, uri: str, due: dt.timedelta = dt.timedelta()) -> None:

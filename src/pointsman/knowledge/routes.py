@@ -14,7 +14,7 @@ from pointsman.kit.ids import CHOSEN_ID, is_chosen_id
 from pointsman.kit.problems import FieldError, InvalidRequest
 from pointsman.knowledge.multipart import MultipartReader
 from pointsman.knowledge.receiving import receive
-from pointsman.knowledge.schemas import FileRead, Found, SearchBody, Status, UriUpload, UriUploadBody
+from pointsman.knowledge.schemas import FileRead, Found, ReindexBody, Reindexing, SearchBody, Status, TenantRead, UriUpload, UriUploadBody
 from pointsman.knowledge.service import KnowledgeService
 from pointsman.runs.replay import Replay
 from pointsman.runs.routes import require_room
@@ -33,6 +33,12 @@ OfStatus = Annotated[Status | None, Query(description="Unset: all but deleted on
 _SEQ = {"type": "integer", "minimum": 0, "maximum": LAST_SEQ}
 _TENANT = Parameter("tenant_id", "path", "`-` is the tenant that the key works in.", required=True)
 _COLLECTION = Parameter("collection_id", "path", schema={"type": "string", "pattern": CHOSEN_ID}, required=True)
+
+
+@router.get("/v2/knowledge")
+async def list_tenants(knowledge: Knowledge, caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[TenantRead]:
+    """List the tenants that have files, and how many: an operator sees all of them, a tenant's key its own."""
+    return await knowledge.list_tenants(caller, limit=limit, cursor=cursor)
 
 
 @router.get("/v2/knowledge/{tenant_id}/files")
@@ -83,7 +89,13 @@ async def reindex_file(tenant_id: str, file_id: str, knowledge: Knowledge, calle
     return await knowledge.reindex(caller, tenant_id, file_id)
 
 
-@router.post("/v2/knowledge/{tenant_id}/search")
+@router.post("/v2/knowledge/{tenant_id}/reindex", status_code=202)
+async def reindex_files(tenant_id: str, body: ReindexBody, knowledge: Knowledge, caller: Caller) -> Reindexing:
+    """Have files indexed anew: those that a change of the embedder made outdated, those that failed, or all."""
+    return await knowledge.reindex_all(caller, tenant_id, body)
+
+
+@router.post("/v2/knowledge/{tenant_id}/search", responses={502: {}, 504: {}})
 async def search_knowledge(tenant_id: str, body: SearchBody, knowledge: Knowledge, caller: Caller) -> Found:
     """Find passages, best first, with where they stand."""
     return await knowledge.search(caller, tenant_id, body)

@@ -35,6 +35,7 @@ class Claimed:
     gcs_path: str
     original_filename: str
     content_type: str | None
+    key_id: int | None
 
     @property
     def fence(self) -> tuple[str, uuid.UUID, int, int]:

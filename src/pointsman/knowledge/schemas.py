@@ -11,18 +11,32 @@ from pydantic import BeforeValidator, Field
 from pointsman.kit import json_text
 from pointsman.kit.db import Record
 from pointsman.kit.ids import ChosenId
+from pointsman.knowledge.finding import Mode
 from pointsman.knowledge.tenants import OWN
 from pointsman.web.wire import NOT_BLANK, Body, Moment, Read
 
 FileType = Literal["company", "project"]
 Status = Literal["pending", "processing", "active", "failed", "deleted"]
 KnowledgeStatus = Literal["indexing", "indexed", "failed", "outdated"]
-Mode = Literal["hybrid", "text", "vector"]
 MOST_FOUND = 50
 
 
+class TenantRead(Read):
+    """A tenant that has files, and how many of them failed or are outdated; `tenant_id` is `-` for the operator's own."""
+
+    tenant_id: str
+    files: int
+    failed: int
+    outdated: int
+
+    @classmethod
+    def of(cls, row: Record) -> TenantRead:
+        """From a row."""
+        return cls(tenant_id=row["tenant_id"] or OWN, files=row["files"], failed=row["failed"], outdated=row["outdated"])
+
+
 class Progress(Read):
-    """How far a file is: `queued`, `reading`, `writing`, `indexed`, `failed` or `deleted`, and how often it was tried."""
+    """How far a file is: `queued`, `reading`, `embedding`, `indexed`, `failed` or `deleted`, and how often it was tried."""
 
     step: str
     attempts: int
@@ -78,9 +92,10 @@ class SearchBody(Body):
     query: Annotated[str, BeforeValidator(_as_given)] = Field(min_length=1, max_length=2000, json_schema_extra=NOT_BLANK)
     collection_ids: list[ChosenId] | None = Field(default=None, max_length=100, description="Unset: all of the tenant's.")
     top_k: int = Field(default=8, strict=True, ge=1, le=MOST_FOUND, description="Most passages.")
-    mode: Mode = Field(default="hybrid", description="`hybrid` uses what is there; without an embedder that is text.")
+    mode: Mode = Field(default="hybrid", description="`hybrid` is words and vectors, and without an embedder words.")
     filter: dict[str, Any] | None = Field(default=None, description="What a file's metadata must hold.")
     file_type: FileType | None = None
+    rerank: bool = Field(default=False, strict=True, description="Have the operator's model order what was found; costs a model call.")
 
 
 class Passage(Read):
@@ -104,10 +119,29 @@ class Passage(Read):
 
 
 class Found(Read):
-    """Passages, best first; `mode` is what was searched by."""
+    """Passages, best first; `mode` is what was searched by, and `notice` why that is less than was asked for."""
 
     items: list[Passage]
     mode: Mode
+    reranked: bool
+    notice: str | None
+
+
+class ReindexBody(Body):
+    """Which files are to be indexed anew."""
+
+    which: Literal["outdated", "failed", "all"] = Field(
+        default="outdated", description="`outdated`: of another embedder than the configured one, or of former content."
+    )
+    collection_id: ChosenId | None = Field(default=None, description="Only those of this collection.")
+    after: uuid.UUID | None = Field(default=None, description="`next` of the answer before.")
+
+
+class Reindexing(Read):
+    """How many files are indexed anew; where `next` is not null there may be others, for which to ask again with it as `after`."""
+
+    files: int
+    next: uuid.UUID | None
 
 
 class UriUpload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

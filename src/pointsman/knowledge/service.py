@@ -19,20 +19,24 @@ from pointsman.kit.principal import Principal
 from pointsman.kit.problems import Unavailable
 from pointsman.knowledge import queries
 from pointsman.knowledge.clearing import remove
-from pointsman.knowledge.errors import EmbedderMissing, KnowledgeNotFound
+from pointsman.knowledge.embedding import Embedding
+from pointsman.knowledge.errors import KnowledgeNotFound
+from pointsman.knowledge.finding import Sought
 from pointsman.knowledge.following import follow
 from pointsman.knowledge.objects import Objects, Stored
 from pointsman.knowledge.points import DELETING, KEEPING, STORING
-from pointsman.knowledge.queries import Sought
 from pointsman.knowledge.receiving import given_of, stored_metadata
 from pointsman.knowledge.rows import Given
-from pointsman.knowledge.schemas import FileRead, Found, Passage, SearchBody, UriUploadBody
+from pointsman.knowledge.schemas import FileRead, Found, ReindexBody, Reindexing, SearchBody, TenantRead, UriUploadBody
+from pointsman.knowledge.searching import Asker, Searcher
 from pointsman.knowledge.sources import Sources
-from pointsman.knowledge.tenants import tenant_of, within_tenant
+from pointsman.knowledge.tenants import OWN, tenant_of, within_tenant
 from pointsman.runs.replay import Replay
 from pointsman.web.paging import Page, decode_cursor, page_of
 
 _LONGEST_UPLOAD = dt.timedelta(hours=24)
+_REINDEXED_AT_ONCE = 200  # files of one transaction
+_MOST_REINDEXED = 4000  # of one request
 _BACKGROUND = 3  # below jobs and runs, for which somebody may be waiting
 
 log = structlog.get_logger()
@@ -41,11 +45,15 @@ log = structlog.get_logger()
 class KnowledgeService:
     """Files of tenants as data; a worker indexes them."""
 
-    def __init__(self, db: Database, objects: Objects, sources: Sources, *, most_bytes: int) -> None:
+    def __init__(
+        self, db: Database, objects: Objects, sources: Sources, searcher: Searcher, embedding: Embedding, *, most_bytes: int
+    ) -> None:
         """Make one; a file has at most `most_bytes`."""
         self._db = db
         self._objects = objects
         self._sources = sources
+        self._searcher = searcher
+        self._embedding = embedding
         self.most_bytes = most_bytes
 
     def require_tenant(self, principal: Principal, named: str) -> str:
@@ -103,6 +111,20 @@ class KnowledgeService:
         await enqueue(connection, [_message(tenant, entry_id)])
         await record(connection, principal, "knowledge.stored", "knowledge", str(given.file_id), {"sha256": kept.sha256}, tenant=tenant)
 
+    async def list_tenants(self, principal: Principal, *, limit: int, cursor: str | None) -> Page[TenantRead]:
+        """Tenants that the key sees and that have files, by name."""
+        after: Any = decode_cursor(cursor, str)
+        embedder = await self._embedding.find()
+        async with self._db.connection() as connection:
+            rows = await queries.list_tenants(
+                connection,
+                principal.visible_tenant,
+                after=None if after is None else after[0],
+                embedder=None if embedder is None else embedder.identity,
+                limit=limit + 1,
+            )
+        return page_of(rows, limit, TenantRead.of, lambda row: (row["tenant_id"],))
+
     async def list_files(
         self, principal: Principal, named: str, *, collection_id: str | None, status: str | None, limit: int, cursor: str | None
     ) -> Page[FileRead]:
@@ -138,7 +160,37 @@ class KnowledgeService:
                     connection, tenant, entry["id"], sha256=entry["sha256"], size=entry["size"], key_id=principal.key_id
                 )
                 await enqueue(connection, [_message(tenant, entry["id"])])
+                await record(connection, principal, "knowledge.reindexed", "knowledge", str(wanted), {}, tenant=tenant)
             return FileRead.of(await _require(connection, tenant, wanted))
+
+    async def reindex_all(self, principal: Principal, named: str, body: ReindexBody) -> Reindexing:
+        """Have many files indexed anew, at most a few thousand at once; who does it first, does it. Raises KnowledgeNotFound."""
+        tenant = self.require_tenant(principal, named)
+        embedder = await self._embedding.find()
+        identity = None if embedder is None else embedder.identity
+        files, after = 0, body.after
+        while files < _MOST_REINDEXED:
+            done = await self._reindex_some(principal, tenant, body, identity, after)
+            files += len(done)
+            if len(done) < _REINDEXED_AT_ONCE:
+                return Reindexing(files=files, next=None)
+            after = done[-1]
+        return Reindexing(files=files, next=after)
+
+    async def _reindex_some(
+        self, principal: Principal, tenant: str, body: ReindexBody, embedder: str | None, after: uuid.UUID | None
+    ) -> list[uuid.UUID]:
+        which, collection, most = body.which, body.collection_id, _REINDEXED_AT_ONCE
+        async with within_tenant(self._db, tenant) as connection:
+            wanted = await queries.list_to_reindex(
+                connection, tenant, which=which, collection_id=collection, embedder=embedder, after=after, most=most
+            )
+            if wanted:
+                await queries.want_reindexed(connection, tenant, wanted, principal.key_id)
+                await enqueue(connection, [_message(tenant, entry_id) for entry_id in wanted])
+                detail = {"which": which, "collection_id": collection, "files": len(wanted)}
+                await record(connection, principal, "knowledge.reindexed", "knowledge", tenant or OWN, detail, tenant=tenant)
+        return wanted
 
     async def delete_file(self, principal: Principal, named: str, file_id: str) -> None:
         """Its chunks and its object are gone at once, the row stays; repeatable. Raises KnowledgeNotFound."""
@@ -156,10 +208,8 @@ class KnowledgeService:
             await remove(self._db, self._objects, [entry["gcs_path"]])
 
     async def search(self, principal: Principal, named: str, body: SearchBody) -> Found:
-        """Passages, best first. Raises KnowledgeNotFound, EmbedderMissing, UploadInvalid."""
+        """Passages, best first. Raises KnowledgeNotFound, UploadInvalid and what `Searcher.search` raises."""
         tenant = self.require_tenant(principal, named)
-        if body.mode == "vector":
-            raise EmbedderMissing("No embedder is configured.", hint="Search with mode text or hybrid.")
         sought = Sought(
             query=body.query.replace("\x00", " "),
             most=body.top_k,
@@ -167,9 +217,7 @@ class KnowledgeService:
             file_type=body.file_type,
             metadata=None if body.filter is None else stored_metadata(body.filter, "filter"),
         )
-        async with within_tenant(self._db, tenant) as connection:
-            rows = await queries.search(connection, tenant, sought)
-        return Found(items=[Passage.of(row) for row in rows], mode="text")
+        return await self._searcher.search(Asker(tenant, principal.key_id), sought, body.mode, rerank=body.rerank)
 
 
 async def _find_known(connection: Connection, tenant: str, given: Given, sha256: str) -> Record | None:

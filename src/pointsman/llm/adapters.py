@@ -21,7 +21,8 @@ _MODULES = {
     "google": "pointsman.llm.providers.google",
 }
 # Python's import locks deadlock where two threads enter a package with cycles from different sides.
-_importing = threading.Lock()
+IMPORTING = threading.Lock()
+"""Held by whoever imports a provider's library in a thread."""
 
 
 class Adapters:
@@ -62,7 +63,7 @@ class Adapters:
 
 def _open(provider: Provider) -> Adapter:
     # Imported by name, here and only here: pydantic-ai and an SDK take seconds to load, and most processes need one of them.
-    with _importing:
+    with IMPORTING:
         module = importlib.import_module(_MODULES[provider.wire])
     open_adapter = cast("Callable[[Provider], Adapter]", module.open_adapter)
     return open_adapter(provider)

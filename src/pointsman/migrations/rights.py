@@ -36,7 +36,7 @@ SELECT format('%I.%I', n.nspname, c.relname)
 _OWN_FUNCTIONS = """
 SELECT p.oid::regprocedure::text
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
- WHERE pg_get_userbyid(p.proowner) = current_user AND n.nspname = 'public' AND p.proname = 'knowledge_matches'
+ WHERE pg_get_userbyid(p.proowner) = current_user AND n.nspname = 'public' AND p.proname ~ '^knowledge_'
 """
 _MAY_BECOME = "SELECT coalesce((SELECT pg_has_role(oid, 'SET') FROM pg_roles WHERE rolname = $1), false)"
 _EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"

@@ -23,6 +23,7 @@ from pointsman.migrations.errors import (
 )
 from pointsman.migrations.rights import grant_rights, require_service_role, withdraw_rights
 from pointsman.migrations.state import HEAD, State, read_revision, read_state
+from pointsman.migrations.vectors import add_vectors
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
@@ -127,6 +128,7 @@ def _run_up(connection: SyncConnection) -> None:
 
     config = _config(connection)
     command.upgrade(config, HEAD)
+    add_vectors(connection)
     grant_rights(connection, config.attributes["tables"])
 
 

@@ -18,25 +18,29 @@ SELECT coalesce((SELECT pg_has_role(r.oid, 'SET') AND has_schema_privilege(r.oid
                    FROM pg_roles r, pg_namespace n
                   WHERE r.rolname = $1 AND n.nspname = 'prompts'), false)
 """
+# Without the extension the schema is whole without the table: search is by text.
+_LACKS_VECTORS = "SELECT to_regtype('halfvec') IS NOT NULL AND to_regclass('public.knowledge_vectors') IS NULL"
 
 
 @dataclass(frozen=True)
 class State:
-    """The revision, None for an empty database, and whether services can act on it."""
+    """The revision, None for an empty database, whether services can act on it, and whether vectors could be kept and are not."""
 
     revision: str | None
     role_is_ready: bool
+    lacks_vectors: bool = False
 
     @property
     def is_current(self) -> bool:
         """Whether there is nothing to do."""
-        return self.revision == HEAD and self.role_is_ready
+        return self.revision == HEAD and self.role_is_ready and not self.lacks_vectors
 
 
 async def read_state(connection: Connection) -> State:
     """Read it, on a server that is fit for us."""
     await _require_server(connection)
-    return State(await read_revision(connection), await connection.fetchval(_ROLE_IS_READY, SERVICE_ROLE))
+    ready = await connection.fetchval(_ROLE_IS_READY, SERVICE_ROLE)
+    return State(await read_revision(connection), ready, lacks_vectors=await connection.fetchval(_LACKS_VECTORS))
 
 
 async def read_revision(connection: Connection) -> str | None:

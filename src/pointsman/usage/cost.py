@@ -7,15 +7,16 @@ from decimal import Decimal
 from functools import cache
 from types import ModuleType
 
+from pointsman.llm.embedding.naming import LOCAL
 from pointsman.llm.port import Usage
 
 _PROVIDERS = {"openai": "openai", "openai-responses": "openai", "anthropic": "anthropic", "google": "google"}
 
 
 def cost_of(model: str, usage: Usage) -> Decimal | None:
-    """The cost of one call to `provider:model`; None where no price is known, 0 for scripted models."""
+    """The cost of one call to `provider:model`; None where no price is known, 0 for scripted models and those of this host."""
     provider, _, name = model.partition(":")
-    if provider == "scripted":
+    if provider == "scripted" or model.startswith(LOCAL):
         return Decimal(0)
     if provider not in _PROVIDERS:
         return None

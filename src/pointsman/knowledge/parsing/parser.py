@@ -70,7 +70,7 @@ class Parser:
 
     async def _read(self, document: int, asked: str, limits: ParsingLimits) -> list[Piece]:
         bound = asyncio.timeout(limits.wall_seconds)
-        answers = Answers(limits, overran=lambda: bound.reschedule(asyncio.get_running_loop().time()))
+        answers = Answers(limits, overran=lambda: _expire(bound))
         mounts, packages = _environment()
         spec = SandboxSpec(
             handle=f"pm-parse-{secrets.token_hex(8)}",
@@ -102,6 +102,12 @@ class Parser:
             with suppress(FileNotFoundError):
                 if time.time() - (self._folder / handle).stat().st_mtime > _LEFT_AFTER:
                     await self._runner.reap(handle)
+
+
+def _expire(bound: asyncio.Timeout) -> None:
+    """End the reading now; what still comes while it ends changes nothing."""
+    if not bound.expired():
+        bound.reschedule(asyncio.get_running_loop().time())
 
 
 def _judge(ended: Exited, answers: Answers) -> list[Piece]:

@@ -40,10 +40,11 @@ class Unsendable(Exception):  # noqa: N818 - a fact, like our problems
 class Connections:
     """The connections to one provider. Made in any thread; opened by the event loop that first asks."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, path: str = "chat/completions", *, key_header: str | None = None) -> None:
+        """To `path` below the base URL; the key goes into `key_header`, else into `Authorization`."""
         self._limits = provider.limits
-        self._url = _endpoint(provider.base_url)
-        self._headers = _headers(provider, self._url)
+        self._url = _endpoint(provider.base_url, path)
+        self._headers = _headers(provider, self._url, key_header)
         self._trust = trust_of(provider.limits) if provider.base_url.startswith("https:") else None
         self._proxy = provider.limits.proxy_url()
         self._session: aiohttp.ClientSession | None = None  # noqa: TID251 - its name
@@ -184,15 +185,15 @@ class Exchange:
             self.response.content.set_exception(Silence(self._limit_name))
 
 
-def _endpoint(base_url: str) -> URL | None:
+def _endpoint(base_url: str, path: str) -> URL | None:
     try:
-        url = URL(f"{base_url.rstrip('/')}/chat/completions")
+        url = URL(f"{base_url.rstrip('/')}/{path}")
     except ValueError:
         return None
     return url if url.scheme in {"http", "https"} and url.host else None
 
 
-def _headers(provider: Provider, url: URL | None) -> dict[str, str] | None:
+def _headers(provider: Provider, url: URL | None, key_header: str | None) -> dict[str, str] | None:
     key = provider.api_key.get_secret_value() if provider.api_key else "none"
     if not (key.isascii() and key.isprintable()):
         return None
@@ -202,6 +203,8 @@ def _headers(provider: Provider, url: URL | None) -> dict[str, str] | None:
         "Accept-Encoding": "identity",
         "User-Agent": "pointsman",
     }
+    if key_header is not None:
+        return {key_header: key, **headers}
     # There is one such header: a user and a password in the address are what it is made of, as with the SDKs.
     addressed = url is not None and (url.raw_user or url.raw_password)
     return headers if addressed else {"Authorization": f"Bearer {key}", **headers}
