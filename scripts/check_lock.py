@@ -14,7 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*])?==(?P<version>[^\s;\\]+)")
-MOST_DIRECT = 56  # of which 33 or so are in every installation; the rest are extras, and what it takes to work on it
+MOST_DIRECT = 54  # of which 33 or so are in every installation; the rest are extras, and what it takes to work on it
 
 
 def main() -> int:

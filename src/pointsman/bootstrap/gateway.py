@@ -168,10 +168,7 @@ class Gateway:
         provide_knowledge(self, searcher, embedding)
         self._mcp = provide_mcp(self)
         self.services[Flag] = self.draining
-        self.metrics.watch_pool("database", db.connections_in_use, db.connections_open)
-        loop = asyncio.get_running_loop()
-        self.metrics.watch_tasks(lambda: len(asyncio.all_tasks(loop)))
-        self.metrics.watch_live(runs=live.__len__, streams=replay.followers)
+        self._watch(live, replay)
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str) -> Gateway:
@@ -237,6 +234,13 @@ class Gateway:
         await self._apis.aclose()
         await self._credentials.aclose()
         await self.db.close()
+
+    def _watch(self, live: LiveRuns, replay: Replay) -> None:
+        """Have the metrics say how much of everything is in use."""
+        self.metrics.watch_pool("database", self.db.connections_in_use, self.db.connections_open)
+        loop = asyncio.get_running_loop()
+        self.metrics.watch_tasks(lambda: len(asyncio.all_tasks(loop)))
+        self.metrics.watch_live(runs=live.__len__, streams=replay.followers)
 
     async def _warm_up(self) -> None:
         """Load what takes seconds to import while nobody waits for it."""
