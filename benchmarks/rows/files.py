@@ -20,10 +20,14 @@ from benchmarks.results import OURS, Row, Values
 from benchmarks.stage import Stage
 from benchmarks.targets import Gateway
 from benchmarks.workshop import Workshop, workshop
+from pointsman.budgets.metering import Budgets
 from pointsman.kit.egress import Egress
+from pointsman.kit.notify import Listener
 from pointsman.kit.principal import Principal
+from pointsman.knowledge.embedding import Embedding
 from pointsman.knowledge.objects import Objects
 from pointsman.knowledge.rows import Given
+from pointsman.knowledge.searching import Searcher
 from pointsman.knowledge.service import KnowledgeService
 from pointsman.knowledge.sources import Sources
 from pointsman.settings import Settings
@@ -52,8 +56,9 @@ def indexing(stage: Stage) -> Row:
 
 
 async def _index(made: Workshop, folder: Path, seed: int) -> Values:
-    settings = Settings(data_dir=folder)
-    service = KnowledgeService(made.db, Objects.of(settings), Sources(settings, Egress()), most_bytes=10 * _TEXT)
+    settings, embedding = Settings(data_dir=folder), Embedding(made.db, None)
+    searcher = Searcher(made.db, Budgets(made.db, Listener(""), 0), embedding)  # nothing is searched, hence nothing is heard or spent
+    service = KnowledgeService(made.db, Objects.of(settings), Sources(settings, Egress()), searcher, embedding, most_bytes=10 * _TEXT)
     kept = await service.keep(_pieces(_prose(seed).encode()))
     (worker, database), began = made.cost(), time.monotonic()
     file = await service.store(_KEY, "bench", Given(f"{uuid.uuid4()}.txt"), kept)

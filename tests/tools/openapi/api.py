@@ -100,7 +100,7 @@ async def answering() -> AsyncGenerator[FakeApi]:
 async def referring(db: Database, secrets: Mapping[str, str] | None = None) -> AsyncGenerator[References]:
     """What fills headers, with these secrets of an operator's; nobody is connected to anything."""
     ring, providers, api = KeyRing([Fernet.generate_key().decode()]), Providers({}), ProviderApi()
-    use = CredentialUse(Refresher(db, ring, providers, api), ring, providers, None, UseLog().note)
+    use = CredentialUse(Refresher(db, ring, providers, api), ring, providers, None, UseLog(db).note)
     try:
         yield References(use, {name: SecretStr(value) for name, value in (secrets or {}).items()})
     finally:
