@@ -100,8 +100,9 @@ class Refresher:
             raise TokenNotFound(f"User {name} has no active token {integration_key}.", hint=f"GET /v2/users/{name}/tokens lists them.")
         if row["status"] == "reauth_required":
             raise TokenReauthRequired(
-                f"User {name} has to connect {integration_key} anew: the provider no longer knows the grant.",
-                hint=f"POST /v2/users/{name}/tokens/connect/{row['provider']} gives the address at which they do.",
+                f"User {name} has to connect {integration_key} anew, since the provider no longer knows the grant: "
+                f"POST /v2/users/{name}/tokens/connect/{row['provider']} gives an address for their browser.",
+                hint=f"As `integration_key` give {integration_key}, where that is not the provider's name.",
             )
         return row
 

@@ -116,6 +116,7 @@ class CredentialUse:
 
 
 def _not_connected(user_id: str, integration_key: str, *, known: bool) -> UserNotConnected:
+    # All of it in the detail: that is what a model is told.
     tokens = f"/v2/users/{user_id}/tokens"
-    hint = f"POST {tokens}/connect/{integration_key} gives the address at which they do." if known else f"PUT {tokens}/{integration_key}."
-    return UserNotConnected(f"User {user_id} has to connect {integration_key} first.", hint=hint)
+    how = f"POST {tokens}/connect/{integration_key} gives an address for their browser" if known else f"PUT {tokens}/{integration_key}"
+    return UserNotConnected(f"User {user_id} has to connect {integration_key} first: {how}.", hint="Then have the tool called again.")
