@@ -242,7 +242,7 @@ def test_an_mcp_server_is_added_inspected_approved_and_removed(scene: Scene) -> 
     assert "next: pointsman mcp inspect crm" in cli.run("mcp", "add", "crm", "https://crm.invalid/mcp", "--header", "X-Team:blue").stderr
     assert "new" in cli.run("mcp", "list").stdout
     assert json.loads(cli.run("mcp", "show", "crm", "--json").stdout)["headers"] == {"X-Team": "blue"}
-    assert "could not be" in cli.run("mcp", "inspect", "crm", expect=8).stderr
+    assert "no public address" in cli.run("mcp", "inspect", "crm", expect=8).stderr
     assert "Nothing of crm waits" in cli.run("mcp", "approve", "crm", "--yes", expect=2).stderr
     assert "NAME:VALUE" in cli.run("mcp", "add", "x", "https://crm.invalid/mcp", "--header", "blue", expect=2).stderr
     cli.run("mcp", "remove", "crm", "--yes")

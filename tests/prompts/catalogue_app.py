@@ -46,8 +46,8 @@ async def at_once(*actions: Callable[[], Awaitable[Any]]) -> list[Any]:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    del request
-    problem = translate(error)
+    field = request.scope["route"].body_field
+    problem = translate(error, None if field is None else field.field_info.annotation)
     if problem is None:
         raise error
     rendered = render(problem, "req")

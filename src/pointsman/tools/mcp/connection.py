@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from pydantic import TypeAdapter
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mcp import Client
 
 _LONGEST_SAID = 500  # characters of an error
-
 _PAGES = 50
 _LONGEST_LIFE = 3600.0  # seconds; then a new session is opened, and with it what is offered is looked at again
 _PATIENCE = 2.0  # seconds in which a session that ends is gone
@@ -68,15 +67,18 @@ class Connection:
 
     async def tools(self) -> Tools:
         """What the server offers: asked once, and again where it said that it has changed. Raises the Problem of what prevents it."""
-        if self._listed is None:
-            self._listed = asyncio.create_task(self._list())
-            self._listed.add_done_callback(_seen)
-        listed = self._listed
-        try:
-            return await asyncio.shield(listed)
-        finally:
-            if self._listed is listed and listed.done() and (listed.cancelled() or listed.exception() is not None):
-                self._listed = None
+        while True:
+            if self._listed is None:
+                self._listed = asyncio.create_task(self._list())
+                self._listed.add_done_callback(_seen)
+            listed = self._listed
+            try:
+                tools = await asyncio.shield(listed)
+            finally:
+                if self._listed is listed and listed.done() and (listed.cancelled() or listed.exception() is not None):
+                    self._listed = None
+            if self._listed is listed:  # else it was said to have changed meanwhile
+                return tools
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> mcp_types.CallToolResult | mcp_types.InputRequiredResult:
         """Call a tool; cancelled, it tells the server. Raises SessionLost where nothing was done, and McpServerFailed."""
@@ -234,5 +236,5 @@ def _seen(task: asyncio.Task[Tools]) -> None:
 def _said(error: BaseException | None) -> str:
     """The first thing that went wrong, of several that went wrong with it."""
     while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return str(error)[:_LONGEST_SAID] if error else ""

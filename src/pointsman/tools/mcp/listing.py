@@ -64,7 +64,7 @@ def _depth(value: Any) -> int:
 
 def _inside(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
-        return value.values()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        return value.values()  # pyright: ignore[reportUnknownVariableType]
     return value if isinstance(value, list) else ()  # pyright: ignore[reportUnknownVariableType]
 
 

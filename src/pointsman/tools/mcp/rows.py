@@ -65,8 +65,9 @@ class Pin(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, row: Record) -> Pin:
         """From a row that has its columns, and perhaps others; of a server that was never inspected all are null."""
-        columns = {name: row[name] for name in cls.__struct_fields__}
-        return cls(**columns | {name: _tools(row[name]) for name in ("tools", "proposal")})
+        columns: dict[str, Any] = {name: row[name] for name in cls.__struct_fields__}
+        columns |= {name: _tools(row[name]) for name in ("tools", "proposal")}
+        return cls(**columns)
 
     @property
     def state(self) -> State:

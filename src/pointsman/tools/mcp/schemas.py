@@ -128,7 +128,7 @@ class McpServerDetail(McpServerRead):
         """Shape a server."""
         pin = pinned.pin
         tools = [McpTool.of(tool) for tool in pin.tools or ()]
-        approved = {"sha256": pin.sha256, "approved_by": pin.approved_by, "approved_at": pin.approved_at}
+        approved: dict[str, Any] = {"sha256": pin.sha256, "approved_by": pin.approved_by, "approved_at": pin.approved_at}
         return cls(**_fields(pinned), **approved, tools=tools, proposal=_proposal(pin))
 
 
