@@ -118,7 +118,7 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _until(condition: Callable[[], bool], within: float = 20) -> None:
+def _until(condition: Callable[[], bool], within: float = 60) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "the server did not start"

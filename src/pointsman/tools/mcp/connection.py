@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -82,12 +83,12 @@ class Connection:
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> mcp_types.CallToolResult | mcp_types.InputRequiredResult:
         """Call a tool; cancelled, it tells the server. Raises SessionLost where nothing was done, and McpServerFailed."""
-        import mcp_types  # noqa: PLC0415 - seconds that the start need not wait for
+        client = await self._client()
+        import mcp_types  # noqa: PLC0415 - loaded with the session, see `_load`
 
         # Not by the session's `call_tool`: it checks results against a schema of the server's, by a validator that a schema can stall.
         request = mcp_types.CallToolRequest(params=mcp_types.CallToolRequestParams(name=tool, arguments=arguments))
         async with self._slots:
-            client = await self._client()
             return await self._unless_it_ends(client.session.send_request(request, _answers()))
 
     async def aclose(self) -> None:
@@ -100,6 +101,7 @@ class Connection:
             await asyncio.wait({self._task}, timeout=_PATIENCE)
 
     async def _hold(self) -> None:
+        await asyncio.to_thread(_load)
         import mcp_types  # noqa: PLC0415 - as above
         from mcp import Client  # noqa: PLC0415 - as above
 
@@ -160,9 +162,9 @@ class Connection:
         return McpServerFailed(f"The MCP server {self.name} answered with an error: {error.message[:_LONGEST_SAID]}")
 
     async def _list(self) -> Tools:
+        client = await self._client()
         import mcp_types  # noqa: PLC0415 - as above
 
-        client = await self._client()
         offered: list[mcp_types.Tool] = []
         cursor: str | None = None
         for _ in range(_PAGES):
@@ -210,15 +212,20 @@ class Connection:
 
     def _why(self) -> McpServerFailed:
         error = None if not self._task.done() or self._task.cancelled() else self._task.exception()
-        return McpServerFailed(
-            f"The MCP server {self.name} ended the session{f': {said}' if (said := _said(error)) else ''}.",
-            hint=scrub_text(self._carrier.complaints()),
-        )
+        said = _said(error).rstrip(".")
+        detail = f"The MCP server {self.name} ended the session{': ' if said else ''}{said}."
+        return McpServerFailed(detail, hint=scrub_text(self._carrier.complaints()))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._is_over = True
         if not task.cancelled() and (error := task.exception()) is not None:
             log.info("mcp.session_broke", server=self.name, error=_said(error), complaints=self._carrier.complaints())
+
+
+def _load() -> None:
+    """Load the library of the protocol, and what is made of it: seconds that neither a start nor other requests should wait for."""
+    for module in ("mcp", "pointsman.tools.mcp.transport_http", "pointsman.tools.mcp.transport_stdio"):
+        import_module(module)
 
 
 @cache
