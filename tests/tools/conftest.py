@@ -65,8 +65,10 @@ def servers(tmp_path: Path) -> Generator[Servers]:
 def usual_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     """One that nobody changes or stops."""
     servers = Servers(tmp_path_factory.mktemp("mcp-server"), [])
-    yield servers.start()
-    servers.stop()
+    try:
+        yield servers.start()
+    finally:
+        servers.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from tests.e2e.calling import Caller, unique
 
 from pointsman.kit.db import Record, connect
@@ -32,6 +33,14 @@ class Server:
     def done(self) -> list[str]:
         """What its tools really did."""
         return self.log.read_text().splitlines()
+
+    def since(self, before: int) -> list[str]:
+        """What they did after so many lines."""
+        return self.done[before:]
+
+    def describe(self, flavour: str) -> None:
+        """Have it offer `add` as it is `changed`, or as `usual`, without a word to those who listen."""
+        httpx.post(f"http://127.0.0.1:{self.port}/describe/{flavour}").raise_for_status()
 
     def kill(self) -> None:
         self.process.kill()

@@ -15,8 +15,9 @@ EVERYTHING = ["add", "ask", "die", "fail", "grow", "headers", "look", "much", "p
 
 
 @pytest.mark.parametrize("kind", ["http", "legacy", "stdio"])
-async def test_tools_are_looked_at_approved_and_called(kind: str, operator: Caller, servers: Servers) -> None:
-    server = None if kind == "stdio" else servers.start("" if kind == "http" else kind)
+async def test_tools_are_looked_at_approved_and_called(kind: str, operator: Caller, servers: Servers, usual_server: Server) -> None:
+    server = {"http": usual_server, "stdio": None}[kind] if kind != "legacy" else servers.start(kind)
+    before = 0 if server is None else len(server.done)
     server_id = "files" if server is None else await registered(operator, server.url)
     if server is not None:
         assert (await operator.get(f"/v2/mcp-servers/{server_id}"))["state"] == "new"
@@ -49,7 +50,7 @@ async def test_tools_are_looked_at_approved_and_called(kind: str, operator: Call
     assert (picture["content"], picture["is_error"]) == ("[image image/png, 104 bytes: not shown]", False)
     assert (unfit["is_error"], "validation error" in unfit["content"]) == (True, True)
     if server is not None:
-        assert server.done == ["add 1 2", "weather Bonn"]
+        assert server.since(before) == ["add 1 2", "weather Bonn"]
 
 
 async def _last(caller: Caller, answer: dict[str, Any]) -> str:
@@ -90,14 +91,14 @@ async def test_registering_and_listing_connects_to_nothing(operator: Caller) -> 
     await listener.wait_closed()
 
 
-async def test_a_call_that_takes_too_long_is_given_up_and_the_server_hears_so(operator: Caller, servers: Servers) -> None:
-    server = servers.start()
-    server_id = await approved(operator, server.url, timeouts={"call_seconds": 0.5})
+async def test_a_call_that_takes_too_long_is_given_up_and_the_server_hears_so(operator: Caller, usual_server: Server) -> None:
+    before = len(usual_server.done)
+    server_id = await approved(operator, usual_server.url, timeouts={"call_seconds": 0.5})
     late, quick = await said(operator, server_id, call(server_id, "slow", seconds=30), call(server_id, "add", a=1, b=1))
     assert late["is_error"]
     assert late["content"] == f"The server {server_id} did not answer within 0.5 s. What it was asked may or may not have been done."
     assert quick["content"] == '{"result": 2}'
-    assert server.done == ["slow began", "slow was cancelled", "add 1 1"]
+    assert usual_server.since(before) == ["slow began", "slow was cancelled", "add 1 1"]
 
 
 async def test_what_is_large_is_cut_off_and_said_to_be(operator: Caller, usual_server: Server) -> None:
@@ -144,9 +145,9 @@ async def test_each_user_is_known_to_the_server_by_their_own_credential(operator
     assert (stranger["is_error"], "has to connect" in stranger["content"]) == (True, True)
 
 
-async def test_a_call_that_a_rule_asks_about_waits_and_is_made_once_when_approved(operator: Caller, servers: Servers) -> None:
-    server = servers.start()
-    server_id = await approved(operator, server.url)
+async def test_a_call_that_a_rule_asks_about_waits_and_is_made_once_when_approved(operator: Caller, usual_server: Server) -> None:
+    before = len(usual_server.done)
+    server_id = await approved(operator, usual_server.url)
     rules = {"permissions": {"ask": [f"{server_id}__add(1 *)"], "deny": [f"{server_id}__weather"]}}
     agent = await agent_with(
         operator,
@@ -158,11 +159,11 @@ async def test_a_call_that_a_rule_asks_about_waits_and_is_made_once_when_approve
     assert answer["status"] == "paused"
     (asked,) = answer["approvals"]
     assert (asked["tool_name"], asked["tool_args"]) == (f"{server_id}__add", {"a": 1, "b": 2})
-    assert server.done == ["add 5 5"]
+    assert usual_server.since(before) == ["add 5 5"]
     await operator.post(f"/v2/approvals/{asked['id']}/approve", {})
     ended = await operator.ended(answer["run_id"])
     assert (ended["status"], ended["content"]) == ("completed", "Done.")
-    assert server.done == ["add 5 5", "add 1 2"]
+    assert usual_server.since(before) == ["add 5 5", "add 1 2"]
 
 
 async def test_a_program_sees_nothing_of_the_host_and_is_ended_when_idle(

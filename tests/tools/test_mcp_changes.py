@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 from tests.e2e.calling import Caller
 from tests.tools.conftest import Servers
-from tests.tools.mcp_scene import McpScene, approved, call, said
+from tests.tools.mcp_scene import McpScene, Server, agent_with, approved, call, said
 from tests.tools.mcp_server import OTHER, USUAL
 
 
@@ -15,6 +15,8 @@ async def test_a_tool_that_changed_since_its_approval_is_not_called_until_it_is_
     server = servers.start()
     server_id = await approved(operator, server.url)
     server.kill()
+    (away,) = await said(operator, server_id, call(server_id, "add", a=1, b=2))
+    assert (away["is_error"], "could not be connected to" in away["content"]) == (True, True)
     changed = servers.start("changed", port=server.port)
     refused, weather = await said(operator, server_id, call(server_id, "add", a=1, b=2), call(server_id, "weather", city="Bonn"))
     assert refused["is_error"]
@@ -51,35 +53,22 @@ async def test_a_server_that_says_that_it_changed_is_looked_at_before_the_next_c
         assert server.done == ["add 1 1"]
 
 
-async def test_a_server_that_is_as_approved_again_needs_no_approval(mcp_scene: McpScene, operator: Caller, servers: Servers) -> None:
-    server = servers.start()
-    server_id = await approved(operator, server.url)
-    server.kill()
-    changed = servers.start("changed", port=server.port)
+async def test_a_server_that_is_as_approved_again_needs_no_approval(mcp_scene: McpScene, operator: Caller, usual_server: Server) -> None:
+    server_id = await approved(operator, usual_server.url)
+    usual_server.describe("changed")
     assert (await operator.post(f"/v2/mcp-servers/{server_id}/inspect", {}))["state"] == "changed"
-    changed.kill()
-    servers.start(port=server.port)
+    usual_server.describe("usual")
     assert (await operator.post(f"/v2/mcp-servers/{server_id}/inspect", {}))["state"] == "approved"
     nothing = await operator.http.post(f"/v2/mcp-servers/{server_id}/approve", json={"sha256": "0" * 64})
     assert (nothing.status_code, nothing.json()["code"]) == (409, "mcp-nothing-proposed")
     assert (await mcp_scene.audited(server_id))[-2:] == ["mcp_server.changed", "mcp_server.as_approved_again"]
 
 
-async def test_a_server_that_is_away_is_an_error_to_the_model_and_works_when_it_is_back(operator: Caller, servers: Servers) -> None:
-    server = servers.start()
-    server_id = await approved(operator, server.url)
-    await said(operator, server_id, call(server_id, "add", a=1, b=2))
-    server.kill()
-    (away,) = await said(operator, server_id, call(server_id, "add", a=1, b=2))
-    assert away["is_error"]
-    servers.start(port=server.port)
-    (back,) = await said(operator, server_id, call(server_id, "add", a=1, b=2))
-    assert back["content"] == '{"result": 3}'
-
-
-async def test_tools_of_a_deleted_server_are_refused_and_one_that_comes_back_has_none_approved(operator: Caller, servers: Servers) -> None:
-    server = servers.start()
-    server_id = await approved(operator, server.url)
+async def test_a_deleted_server_can_be_listed_by_nobody_and_comes_back_with_nothing_approved(
+    operator: Caller, usual_server: Server
+) -> None:
+    server_id = await approved(operator, usual_server.url)
+    agent = await agent_with(operator, server_id, [call(server_id, "add", a=7, b=7)])
     for _ in range(2):
         assert (await operator.http.delete(f"/v2/mcp-servers/{server_id}")).status_code == 204
     gone: httpx.Response = await operator.http.get(f"/v2/mcp-servers/{server_id}")
@@ -89,6 +78,9 @@ async def test_tools_of_a_deleted_server_are_refused_and_one_that_comes_back_has
         json={"name": "n", "template": "t", "config": {"model": "scripted:echo", "tools": [{"type": "mcp", "name": server_id}]}},
     )
     assert refused.json()["code"] == "mcp-server-unknown"
-    again = await operator.post("/v2/mcp-servers", {"id": server_id, "url": server.url})
+    answer = await operator.chat(agent, "Please.")
+    (told,) = [event.data for event in await operator.replay(answer["run_id"]) if event.name == "tool.completed"]
+    assert (told["content"], told["is_error"]) == (f"The call was not made: the MCP server {server_id} was deleted.", True)
+    assert "add 7 7" not in usual_server.done
+    again = await operator.post("/v2/mcp-servers", {"id": server_id, "url": usual_server.url})
     assert (again["state"], again["tools"], again["is_active"]) == ("new", [], True)
-    assert server.done == []
