@@ -70,12 +70,15 @@ def insert_rows(connection: Connection) -> None:
 
 
 def all_rows(connection: Connection) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table of ours that exists."""
+    """Every row of every table of ours that exists, without what the database generates of it, which each revision may do in its way."""
     inspector = inspect(connection)
     there = [table for table in METADATA.sorted_tables if inspector.has_table(table.name, schema=table.schema)]
-    return {
-        table.fullname: [dict(row) for row in connection.execute(text(f"SELECT * FROM {table.fullname}")).mappings()] for table in there
-    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    for table in there:
+        generated = {column.name for column in table.columns if isinstance(column.server_default, Computed)}
+        rows = connection.execute(text(f"SELECT * FROM {table.fullname}")).mappings()
+        found[table.fullname] = [{name: value for name, value in row.items() if name not in generated} for row in rows]
+    return found
 
 
 def of_columns(rows: dict[str, list[dict[str, Any]]], like: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:

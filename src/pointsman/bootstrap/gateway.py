@@ -60,7 +60,7 @@ from pointsman.runs.replay import Replay
 from pointsman.runs.replicas import Heartbeat, Rescue
 from pointsman.runs.service import RunService
 from pointsman.sessions.service import MemoryService, SessionService
-from pointsman.settings import Settings
+from pointsman.settings import Settings, SettingsInvalid
 from pointsman.skills.shelf import SkillShelf
 from pointsman.teams.service import TeamService
 from pointsman.tools.fetching import Web
@@ -246,6 +246,11 @@ class Gateway:
         """Load what takes seconds to import while nobody waits for it."""
         await cost.warm_up()
         await self.models.warm(await self.agents.list_providers())
+        if self._embedder is not None:
+            try:
+                await self._embedder.open()
+            except SettingsInvalid as problem:  # searches go on by text, and say why
+                log.warning("knowledge.embedder_unusable", detail=problem.detail, hint=problem.hint)
         keep_what_is_there()
         await self.draining.wait()
 

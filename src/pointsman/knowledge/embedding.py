@@ -13,8 +13,10 @@ from pointsman.knowledge import queries
 from pointsman.knowledge.accounts import Account
 from pointsman.knowledge.chunking import Chunk
 from pointsman.llm.embedding.embedder import Embedder
+from pointsman.llm.embedding.port import Embedding as MadeVectors
 from pointsman.llm.embedding.port import Vector
 from pointsman.llm.errors import ModelProblem
+from pointsman.llm.port import Spend
 
 _KEPT = 512
 _KEPT_SECONDS = 300.0
@@ -27,6 +29,14 @@ class Embedded:
 
     embedder: str
     vectors: list[Vector]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryVector:
+    """The vector of a query, and what is to be recorded for it."""
+
+    vector: Sequence[float]
+    spent: Sequence[Spend]
 
 
 class Embedding:
@@ -62,16 +72,21 @@ class Embedding:
         texts = [chunk.content if chunk.heading is None else f"{chunk.heading}\n{chunk.content}" for chunk in chunks]
         vectors: list[Vector] = []
         for batch in embedder.batches(texts):
-            vectors += await _asked(embedder, batch, account)
+            made = await _asked(embedder, batch, account)
+            await account.record(made.spent)
+            vectors += made.vectors
         return Embedded(embedder.identity, vectors)
 
-    async def of_query(self, embedder: Embedder, tenant: str, query: str, account: Account) -> Sequence[float]:
-        """The vector of what is looked for, which costs nothing where the tenant has just asked. Raises a `ModelProblem`, Unavailable."""
+    async def of_query(self, embedder: Embedder, tenant: str, query: str, account: Account) -> QueryVector:
+        """The vector of what is looked for, which costs nothing where the tenant has just asked; whoever gets it records what it cost.
+
+        Raises a `ModelProblem`, Unavailable.
+        """
         kept = self._recent.find(tenant, query)
-        if kept is None:
-            [vector] = await _asked(embedder, [query], account, query=True)
-            kept = self._recent.keep(tenant, query, vector)
-        return kept
+        if kept is not None:
+            return QueryVector(kept, ())
+        made = await _asked(embedder, [query], account, query=True)
+        return QueryVector(self._recent.keep(tenant, query, made.vectors[0]), made.spent)
 
 
 class _Recent:
@@ -95,15 +110,14 @@ class _Recent:
         return made
 
 
-async def _asked(embedder: Embedder, texts: Sequence[str], account: Account, *, query: bool = False) -> list[Vector]:
+async def _asked(embedder: Embedder, texts: Sequence[str], account: Account, *, query: bool = False) -> MadeVectors:
+    """What was made is the caller's to record; what failed is recorded."""
     await account.hold(embedder.model, texts)
     try:
-        made = await embedder.embed(texts, query=query)
+        return await embedder.embed(texts, query=query)
     except ModelProblem as problem:
         await account.record(problem.spent)
         raise
     except BaseException:
         await account.record([])
         raise
-    await account.record(made.spent)
-    return made.vectors
