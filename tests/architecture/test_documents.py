@@ -118,7 +118,7 @@ def test_documents_name_only_commands_that_exist() -> None:
     named = {
         (path.name, match)
         for path in (*PAGES, *ROOT_PAGES)
-        for match in re.findall(r"(?:`|^\$ |^)pointsman ([a-z]+(?: [a-z]+)?)", path.read_text(), re.MULTILINE)
+        for match in re.findall(r"(?:`|^\$ |^)pointsman ([a-z]+(?:-[a-z]+)*(?: [a-z]+)?)", path.read_text(), re.MULTILINE)
     }
     known = {(name, match) for name, match in named if match in commands or (match.split()[0] in commands - groups)}
     assert named - known == set()
@@ -128,7 +128,7 @@ def test_documents_name_only_options_that_exist() -> None:
     sections = re.split(r"^#+ `pointsman (.+)`$", (DOCS / "reference" / "cli.md").read_text(), flags=re.MULTILINE)
     options = {name: set(re.findall(r"`(--[a-z-]+)", text)) for name, text in zip(sections[1::2], sections[2::2], strict=True)}
     for path in (*PAGES, *ROOT_PAGES):
-        for first, second, rest in re.findall(r"\bpointsman ([a-z]+)(?: ([a-z]+))?([^`\n]*)", path.read_text()):
+        for first, second, rest in re.findall(r"\bpointsman ([a-z]+(?:-[a-z]+)*)(?: ([a-z]+))?([^`\n]*)", path.read_text()):
             known = options.get(f"{first} {second}") or options.get(first)
             if known is not None:
                 assert set(re.findall(r"(?<= )--[a-z-]+", rest)) <= known, f"{path.name}: pointsman {first} {second}{rest}"
