@@ -10,7 +10,8 @@ import pytest
 from pointsman.tools.mcp.errors import McpListingRefused
 from pointsman.tools.mcp.listing import read_listing
 from pointsman.tools.mcp.results import cut, outcome_of
-from pointsman.tools.mcp.rows import PinnedTool, difference, sha256_of
+from pointsman.tools.mcp.rows import PinnedTool, difference, sha256_of, without
+from pointsman.tools.references import Filled
 
 
 def tool(name: str = "t", description: str = "d", **schema: Any) -> mcp_types.Tool:
@@ -60,17 +61,26 @@ def test_a_difference_is_told_by_names() -> None:
 def test_a_result_is_told_as_what_it_is_and_once() -> None:
     text = mcp_types.TextContent(text='{"a": 1}')
     both = mcp_types.CallToolResult(content=[text, mcp_types.TextContent(text="Besides.")], structured_content={"a": 1})
-    assert outcome_of(both, most=100) == ('{"a": 1}\nBesides.', False)
+    assert outcome_of(both, str, most=100) == ('{"a": 1}\nBesides.', False)
     several = mcp_types.CallToolResult(
         content=[mcp_types.TextContent(text="1"), mcp_types.TextContent(text="2")], structured_content={"result": [1, 2]}
     )
-    assert outcome_of(several, most=100) == ('{"result": [1, 2]}', False)
+    assert outcome_of(several, str, most=100) == ('{"result": [1, 2]}', False)
     blob = mcp_types.BlobResourceContents(uri="file:///a.bin", mime_type="application/x", blob="AAAA")
     link = mcp_types.ResourceLink(uri="file:///b", name="b", description="The other.")
     odd = mcp_types.CallToolResult(content=[mcp_types.EmbeddedResource(resource=blob), link], is_error=True)
     told = "[resource file:///a.bin application/x, 3 bytes: not shown]\n[resource file:///b The other.]"
-    assert outcome_of(odd, most=1000) == (told, True)
-    assert outcome_of(mcp_types.CallToolResult(content=[]), most=100) == ("The tool returned nothing.", False)
+    assert outcome_of(odd, str, most=1000) == (told, True)
+    assert outcome_of(mcp_types.CallToolResult(content=[]), str, most=100) == ("The tool returned nothing.", False)
+
+
+def test_what_a_server_repeats_is_taken_out_before_a_text_is_cut_and_before_tools_are_kept() -> None:
+    filled = Filled({"Authorization": "Bearer s3cret-token"}, ["s3cret-token"])
+    said = mcp_types.CallToolResult(content=[mcp_types.TextContent(text="You sent s3cret-token, thank you.")])
+    assert "s3c" not in outcome_of(said, filled.scrub, most=15).content
+    echoing = read_listing([tool("a", "Sent with s3cret-token."), tool("b")], most=10, most_bytes=4096)
+    kept = without(echoing, filled.scrub)
+    assert (kept[0].description, kept[1]) == ("Sent with ***.", echoing[1])
 
 
 def test_a_text_is_cut_between_characters_and_kept_free_of_what_no_column_takes() -> None:

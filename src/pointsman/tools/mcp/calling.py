@@ -17,7 +17,7 @@ from pointsman.tools.mcp.errors import McpServerTimeout
 from pointsman.tools.mcp.pinning import see
 from pointsman.tools.mcp.pool import Pool
 from pointsman.tools.mcp.results import cut, outcome_of
-from pointsman.tools.mcp.rows import PinnedTool, Server, Tools, by_name
+from pointsman.tools.mcp.rows import PinnedTool, Server, Tools, by_name, without
 from pointsman.tools.references import Filled, References
 from pointsman.turns.ports import ToolOutcome
 
@@ -41,7 +41,7 @@ class Calls:
         async with self._pool.lent(server, user.tenant_id, filled, anew=True) as connection:
             try:
                 async with asyncio.timeout(server.connect_seconds + server.call_seconds):
-                    return await connection.tools()
+                    return without(await connection.tools(), filled.scrub)
             except TimeoutError:
                 connection.give_up()
                 raise McpServerTimeout(f"The MCP server {server.id} did not say what it offers in time.") from None
@@ -53,13 +53,10 @@ class Calls:
         try:
             outcome = await self._made(server, tool, arguments, user, filled)
         except Problem as problem:
-            outcome = ToolOutcome(problem.detail, is_error=True)
-        if outcome.is_error:
-            outcome = ToolOutcome(cut(outcome.content, max(_LONGEST_ERROR, self._settings.result_bytes)), is_error=True)
+            outcome = ToolOutcome(cut(filled.scrub(problem.detail), _LONGEST_ERROR), is_error=True)
         took = round((time.monotonic() - began) * 1000)
         log.info("mcp.called", server=server.id, tool=tool.name, run_id=user.run_id, took_ms=took, is_error=outcome.is_error)
-        # A server that repeats the headers it was sent tells nobody anything by it.
-        return ToolOutcome(filled.scrub(outcome.content), outcome.is_error)
+        return outcome
 
     async def _made(self, server: Server, tool: PinnedTool, arguments: dict[str, Any], user: RunUser, filled: Filled) -> ToolOutcome:
         try:
@@ -73,12 +70,12 @@ class Calls:
 
     async def _once(self, server: Server, tool: PinnedTool, arguments: dict[str, Any], user: RunUser, filled: Filled) -> ToolOutcome:
         async with self._pool.lent(server, user.tenant_id, filled) as connection:
-            offered = await connection.tools()
+            offered = without(await connection.tools(), filled.scrub)
             if by_name(offered).get(tool.name) != tool:
                 return await self._refused(server, tool, offered)
             try:
                 async with asyncio.timeout(server.call_seconds):
-                    return outcome_of(await connection.call(tool.name, arguments), most=self._settings.result_bytes)
+                    return outcome_of(await connection.call(tool.name, arguments), filled.scrub, most=self._settings.result_bytes)
             except TimeoutError:
                 return _too_late(server)
 

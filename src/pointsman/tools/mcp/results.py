@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from pointsman.turns.ports import ToolOutcome
@@ -15,15 +15,15 @@ _ASKED = "The server asked for something in return, which this gateway does not 
 _NOTHING = "The tool returned nothing."
 
 
-def outcome_of(result: mcp_types.CallToolResult | mcp_types.InputRequiredResult, *, most: int) -> ToolOutcome:
-    """At most `most` bytes of it; an answer that is an error stays one."""
+def outcome_of(result: mcp_types.CallToolResult | mcp_types.InputRequiredResult, scrub: Callable[[str], str], *, most: int) -> ToolOutcome:
+    """At most `most` bytes of it, after what the server may only repeat was taken out; an answer that is an error stays one."""
     import mcp_types  # noqa: PLC0415 - seconds that the start need not wait for
 
     if isinstance(result, mcp_types.InputRequiredResult):
         return ToolOutcome(_ASKED, is_error=True)
     parts = [] if result.structured_content is None else [json.dumps(result.structured_content, ensure_ascii=False)]
     parts += [_told(block) for block in result.content if not _repeats(block, result.structured_content)]
-    return ToolOutcome(cut("\n".join(parts) or _NOTHING, most), result.is_error)
+    return ToolOutcome(cut(scrub("\n".join(parts)) or _NOTHING, most), result.is_error)
 
 
 def cut(text: str, most: int) -> str:

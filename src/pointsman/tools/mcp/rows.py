@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -115,6 +115,13 @@ def sha256_of(tools: Tools) -> str:
 def encoded(tools: Tools) -> str:
     """The tools as they are kept."""
     return msgspec.json.encode(tools, order="deterministic").decode()
+
+
+def without(tools: Tools, scrub: Callable[[str], str]) -> Tools:
+    """The tools as they may be kept and shown: a server may repeat in them what it was sent."""
+    said = encoded(tools)
+    clean = scrub(said)
+    return tools if clean == said else _decoder.decode(clean)
 
 
 _decoder = msgspec.json.Decoder(Tools)
