@@ -44,7 +44,7 @@ async def make(upstream: Upstream) -> AsyncGenerator[Make]:
     providers = {
         "openai": ProviderSettings(base_url=upstream.openai_url, **limits),
         "google": ProviderSettings(base_url=upstream.google_url, **limits),
-        "vllm": ProviderSettings(base_url=upstream.openai_url, concurrency=1, **limits),
+        "vllm": ProviderSettings(base_url=upstream.openai_url, concurrency=1),
         "dead": ProviderSettings(base_url="http://127.0.0.1:9/v1", retries=0),
     }
 
