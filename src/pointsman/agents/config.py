@@ -23,7 +23,10 @@ from pointsman.web.wire import Body
 
 SCRIPTED = "scripted:"
 ECHO = "scripted:echo"
-_LATER_WORKER = {"mcp_servers": "MCP servers come", "hooks": "Hooks come"}
+_LATER_WORKER = {
+    "mcp_servers": "MCP servers of jobs come with a later release; those that an agent uses in a chat are listed in `tools`.",
+    "hooks": "Hooks come with a later release.",
+}
 
 Flag = Annotated[bool, Field(strict=True)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -137,7 +140,7 @@ def _later(config: dict[str, Any]) -> tuple[FieldError, ...]:
     if not isinstance(worker, dict):
         return ()
     found = [(f"/config/worker_config/{name}", what) for name, what in _LATER_WORKER.items() if worker.get(name)]  # pyright: ignore[reportUnknownMemberType]
-    return tuple(FieldError(pointer, f"{what} with a later release.") for pointer, what in found)
+    return tuple(FieldError(pointer, what) for pointer, what in found)
 
 
 async def check_models(config: AgentConfig, checks: ModelChecks) -> None:
