@@ -132,6 +132,12 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r".*/tools", "a tool is listed once"),
     (r"(POST|PATCH) /v2/openapi-tools\S* /headers.*", "a header has a name that may be set, and names secrets that exist"),
     (r".* /path/collection_id", "a collection is an id"),
+    (r"(POST|PATCH) /v2/skills\S* /(references|scripts)", "files of a skill differ in their names"),
+    (
+        r"(POST|PATCH) /v2/skills\S* /allowed_tools/\d+",
+        "a tool's name has no space of any kind, of which the document's patterns know fewer",
+    ),
+    (r"POST /v2/webhooks/\S+/replay ", "one delivery, or all since a time"),
     (r"POST /v2/skills/import /files?(/.*)?", "an import is a folder's files, each with its name"),
     (r".* /expires_at", "what expires, expires later"),
     (r"POST \S+/chat /(attachments|model|variables).*", "a file is data or an address, the model exists, variables are the prompt's"),
