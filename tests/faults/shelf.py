@@ -58,7 +58,8 @@ class Shelf:
     @property
     def variables(self) -> dict[str, str]:
         """What its gateways and workers are told."""
-        return {"POINTSMAN_KNOWLEDGE__STORE": self.objects.as_uri(), "TMPDIR": str(self.temporary)}
+        knowledge = {"STORE": self.objects.as_uri(), "EMBEDDER": "scripted:words"}
+        return {"TMPDIR": str(self.temporary), **{f"POINTSMAN_KNOWLEDGE__{name}": value for name, value in knowledge.items()}}
 
     async def upload(self, end: End = "indexed", *, to: Replica | None = None) -> Filed:
         """A file of its own name and text, sent until somebody takes it; one that is to fail is of no kind that is read."""
@@ -132,7 +133,10 @@ class Shelf:
     async def _miscounted(self, connection: Connection, filed: Filed, entry_id: uuid.UUID, counted: int) -> list[str]:
         """Not each chunk exactly once."""
         wanted = [made.content for made in chunk([Piece(filed.content.decode(), None, None)])] if filed.end == "indexed" else []
-        rows = await connection.fetch("SELECT ordinal, content FROM knowledge_chunks WHERE entry_id = $1 ORDER BY ordinal", entry_id)
+        # A chunk without its vector is half indexed.
+        statement = """SELECT c.ordinal, c.content FROM knowledge_chunks c JOIN knowledge_vectors v USING (entry_id, ordinal)
+                       WHERE c.entry_id = $1 ORDER BY c.ordinal"""
+        rows = await connection.fetch(statement, entry_id)
         if (
             [row["ordinal"] for row in rows] == list(range(len(wanted)))
             and [row["content"] for row in rows] == wanted
