@@ -87,5 +87,6 @@ async def _filling(folder: Path) -> AsyncGenerator[tuple[CredentialUse, Referenc
                     await storing
                 await api.aclose()
                 await db.close()
+                log.configure(format="console")  # what follows is logged elsewhere
     finally:
         await asyncio.to_thread(server.stop)
