@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.faults.clients import Client
+from tests.faults.deaths import PATIENCE, Deaths
 from tests.faults.record import Call
 from tests.faults.stage import Replica, Stage
 
@@ -17,8 +17,6 @@ import pointsman.api.app as edge
 from pointsman.kit import failpoints
 from pointsman.kit.db import connect
 
-PATIENCE = 90.0  # seconds in which work must have brought a gateway to its failpoint
-TRIES = 3  # gateways that one death may take: which of the living takes a run over is not in our hand
 RETURN = 60.0  # seconds in which a client must have had its answer elsewhere
 _OTHERS = ("jobs.", "supervision.", "knowledge.", "webhooks.")  # passed by no chat
 _RESCUES = ("runs.take_over", "runs.cut_off")  # passed by a replica that takes over what others left
@@ -41,31 +39,13 @@ class Cast:
         return "".join(f" [[tool=delegate_to_{member};args={task}]]" for member, task in zip(places, tasks, strict=True))
 
 
-@dataclass
-class Deaths:
-    """Which gateways died where they should; what did not come to its end."""
-
-    at: Counter[str] = field(default_factory=Counter[str])
-    missed: list[str] = field(default_factory=list[str])
-    unanswered: list[str] = field(default_factory=list[str])
-
-
 def names() -> list[str]:
     """Every failpoint of chats; with the edge, every module is loaded that declares one. Others have those of what is no chat."""
     assert edge
     return sorted(name for name in failpoints.declared() if not name.startswith(_OTHERS))
 
 
-async def die_at(stage: Stage, cast: Cast, name: str, number: int, deaths: Deaths) -> None:
-    """One death there, by the first of some gateways that comes past it; it is missed when none of them does."""
-    for attempt in range(TRIES):
-        if await _arm(stage, cast, name, f"{name} {number}.{attempt}", deaths):
-            deaths.at[name] += 1
-            return
-    deaths.missed.append(f"{name} was not passed within {PATIENCE:g} s by any of {TRIES} gateways")
-
-
-async def _arm(stage: Stage, cast: Cast, name: str, label: str, deaths: Deaths) -> bool:
+async def dies_at(stage: Stage, cast: Cast, name: str, label: str, deaths: Deaths) -> bool:
     """Start a gateway that dies at one of the first times it passes there, and work on it until it does: whether it did."""
     which = 1 if name.startswith(_SELDOM) else stage.chance.randint(1, 2)
     variables = {"POINTSMAN_FAILPOINTS": json.dumps([f"{name}:kill@{which}"])}

@@ -12,10 +12,8 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-from tests.faults import charts
+from tests.faults.deaths import PATIENCE, Deaths, die_at_each
 from tests.faults.fleet import Fleet, fleet
 from tests.faults.options import read_options
 from tests.faults.program import run
@@ -26,21 +24,10 @@ from tests.faults.stage import Stage
 import pointsman.bootstrap.worker as worker_process
 from pointsman.kit import failpoints
 
-AT_ONCE = 3  # processes that are on their way to a failpoint
-PATIENCE = 90.0  # seconds in which files must have brought a process to its failpoint
-TRIES = 3  # processes that one death may take: which of the living takes a file is not in our hand
 ENDED = 120.0  # seconds from the last fault to the end of every file
 SAMPLE = ("knowledge.index.in", "knowledge.store.in")
 _BY_GATEWAYS = ("knowledge.keep", "knowledge.store", "knowledge.delete", "knowledge.clear")
 _TOLD = 30  # of what is wrong with files
-
-
-@dataclass
-class Deaths:
-    """Who died where; what did not come to its end."""
-
-    at: Counter[str] = field(default_factory=Counter[str])
-    missed: list[str] = field(default_factory=list[str])
 
 
 def names() -> list[str]:
@@ -55,8 +42,7 @@ async def perform(stage: Stage) -> Told:
         await stage.start(**shelf.variables)
     async with fleet(stage, 1, **shelf.variables) as workers:
         points = _points(stage)
-        waiting = iter(points)
-        await asyncio.gather(*(_at_failpoints(shelf, workers, waiting, deaths) for _ in range(AT_ONCE)))
+        await die_at_each(stage, points, lambda name: _dies(shelf, workers, name), deaths)
         stage.options.say(f"{deaths.at.total()} deaths at failpoints; now amid uploads and reading")
         await _amid(shelf, workers, killed)
         failures = [] if await shelf.ended(ENDED) else [f"files were still to be indexed {ENDED:g} s after the last fault"]
@@ -70,11 +56,7 @@ async def perform(stage: Stage) -> Told:
             **{f"kills amid {what}": number for what, number in sorted(killed.items())},
             "requests whose gateway died": shelf.broken.total(),
         },
-        charts={
-            "failpoints": charts.bars(
-                "Deaths at failpoints", {name: float(deaths.at[name]) for name in sorted(set(points))}, x="failpoint", y="deaths"
-            )
-        },
+        charts={"failpoints": deaths.chart(sorted(set(points)))},
         failures=[*deaths.missed, *failures],
     )
 
@@ -85,20 +67,8 @@ def _points(stage: Stage) -> list[str]:
     return points
 
 
-async def _at_failpoints(shelf: Shelf, workers: Fleet, waiting: Iterator[str], deaths: Deaths) -> None:
-    for name in waiting:
-        if shelf.stage.time_left < 0:
-            deaths.missed.append(f"{name} was not reached within {shelf.stage.options.duration:g} s")
-            continue
-        dies = _gateway_dies if name.startswith(_BY_GATEWAYS) else _worker_dies
-        for _ in range(TRIES):
-            if await dies(shelf, workers, name):
-                deaths.at[name] += 1
-                break
-        else:
-            deaths.missed.append(f"{name} was not passed within {PATIENCE:g} s by any of {TRIES} processes")
-        if deaths.at.total() % 10 == 0:
-            shelf.stage.options.say(f"{deaths.at.total()} deaths at failpoints, {len(deaths.missed)} missed")
+async def _dies(shelf: Shelf, workers: Fleet, name: str) -> bool:
+    return await (_gateway_dies if name.startswith(_BY_GATEWAYS) else _worker_dies)(shelf, workers, name)
 
 
 async def _worker_dies(shelf: Shelf, workers: Fleet, name: str) -> bool:

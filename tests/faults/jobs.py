@@ -12,13 +12,12 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from tests.conformance.runners.dockerd import IMAGE, dockerd
-from tests.faults import charts
+from tests.faults.deaths import PATIENCE, Deaths, die_at_each
 from tests.faults.fleet import Fleet, WorkerProcess, fleet
 from tests.faults.options import read_options
 from tests.faults.program import run
@@ -30,23 +29,12 @@ import pointsman.bootstrap.worker as worker_process
 from pointsman.kit import failpoints
 
 CROWD = 8  # jobs at most that wait for one another
-AT_ONCE = 4  # processes that are on their way to a failpoint
-PATIENCE = 90.0  # seconds in which jobs must have brought a process to its failpoint
-TRIES = 3  # processes that one death may take: which of the living picks a job is not in our hand
 HEALTHY = 2  # workers that are not armed
 _TOLD = 30  # of what is wrong with jobs
 SAMPLE = ("jobs.claim.in", "jobs.finish.after")
 _BY_GATEWAYS = ("jobs.create", "jobs.cancel", "jobs.retry_asked", "jobs.decided")
 _ASKED = {"permissions": {"ask": ["*"]}}
 _HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZha2VmYWtlZmFrZWZha2VmYWtlZmFrZWZha2VmYWtlZmFr"
-
-
-@dataclass
-class Deaths:
-    """Who died where; what did not come to its end."""
-
-    at: Counter[str] = field(default_factory=Counter[str])
-    missed: list[str] = field(default_factory=list[str])
 
 
 def names() -> list[str]:
@@ -67,8 +55,7 @@ async def perform(stage: Stage) -> Told:
         deciding = asyncio.create_task(_approve_all(work))
         try:
             points = _points(stage)
-            waiting = iter(points)
-            await asyncio.gather(*(_at_failpoints(work, workers, waiting, deaths) for _ in range(AT_ONCE)))
+            await die_at_each(stage, points, lambda name: _dies(work, workers, name), deaths)
             stage.options.say(f"{deaths.at.total()} deaths at failpoints; now at random")
             await _at_random(work, workers, killed)
             done = await work.ended(work.jobs.values(), within=60)
@@ -85,11 +72,7 @@ async def perform(stage: Stage) -> Told:
             "deaths at failpoints": f"{deaths.at.total()} of {len(points)}",
             **{f"random kills of {what}": number for what, number in sorted(killed.items())},
         },
-        charts={
-            "failpoints": charts.bars(
-                "Deaths at failpoints", {name: float(deaths.at[name]) for name in sorted(set(points))}, x="failpoint", y="deaths"
-            )
-        },
+        charts={"failpoints": deaths.chart(sorted(set(points)))},
         failures=[*deaths.missed, *failures],
     )
 
@@ -122,21 +105,9 @@ async def _make_targets(stage: Stage, kind: str, connection: dict[str, Any]) -> 
         await stage.ask("POST", "/v2/targets", target)
 
 
-async def _at_failpoints(work: Work, workers: Fleet, waiting: Iterator[str], deaths: Deaths) -> None:
-    for name in waiting:
-        if work.stage.time_left < 0:
-            deaths.missed.append(f"{name} was not reached within {work.stage.options.duration:g} s")
-            continue
-        spec = f"{name}:kill@{1 if work.stage.options.sample else work.stage.chance.randint(1, 2)}"
-        by = _gateway_dies if name.startswith(_BY_GATEWAYS) else _worker_dies
-        for _ in range(TRIES):
-            if await by(work, workers, name, spec):
-                deaths.at[name] += 1
-                break
-        else:
-            deaths.missed.append(f"{name} was not passed within {PATIENCE:g} s by any of {TRIES} processes")
-        if deaths.at.total() % 10 == 0:
-            work.stage.options.say(f"{deaths.at.total()} deaths at failpoints, {len(deaths.missed)} missed")
+async def _dies(work: Work, workers: Fleet, name: str) -> bool:
+    spec = f"{name}:kill@{1 if work.stage.options.sample else work.stage.chance.randint(1, 2)}"
+    return await (_gateway_dies if name.startswith(_BY_GATEWAYS) else _worker_dies)(work, workers, name, spec)
 
 
 async def _worker_dies(work: Work, workers: Fleet, name: str, spec: str) -> bool:

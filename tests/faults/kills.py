@@ -10,6 +10,7 @@ kills; each failpoint has a twentieth of that.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from dataclasses import dataclass, field
 
 from tests.faults import charts
 from tests.faults.clients import Client
-from tests.faults.failing import Cast, Deaths, die_at, names, read_on
+from tests.faults.deaths import Deaths, die_at_each
+from tests.faults.failing import Cast, dies_at, names, read_on
 from tests.faults.options import read_options
 from tests.faults.program import run
 from tests.faults.report import Told
@@ -26,7 +28,6 @@ from tests.faults.stage import Stage
 STREAMS = 20
 TEAMS = 3  # of them
 PATIENCE = 60.0  # seconds in which a stream must have been read to its end
-AT_ONCE = 4  # gateways that are on their way to a failpoint
 SAMPLE = (
     "runs.open.in",
     "runs.model_step.after",
@@ -59,9 +60,12 @@ async def perform(stage: Stage) -> Told:
     await stage.ask("POST", "/v2/budgets", budget)
     kills, deaths = Kills(), Deaths()
     points = _points(stage)
-    due = len(points)
-    waiting = iter(points)
-    await asyncio.gather(_random_kills(stage, cast, kills), *(_at_failpoints(stage, cast, waiting, deaths) for _ in range(AT_ONCE)))
+    numbers = itertools.count()
+
+    async def dies(name: str) -> bool:
+        return await dies_at(stage, cast, name, f"{name} {next(numbers)}", deaths)
+
+    await asyncio.gather(_random_kills(stage, cast, kills), die_at_each(stage, points, dies, deaths))
     return Told(
         figures={
             "random kills": kills.made,
@@ -69,15 +73,13 @@ async def perform(stage: Stage) -> Told:
             "streams broken and resumed": kills.resumed,
             "slowest end of a stream after a kill, s": max(kills.recoveries, default=0.0),
             "failpoints": len(set(points)),
-            "deaths at failpoints": f"{deaths.at.total()} of {due}",
+            "deaths at failpoints": f"{deaths.at.total()} of {len(points)}",
         },
         charts={
             "recovery": charts.histogram("Streams that a kill broke", kills.recoveries, x="seconds from kill to end", y="streams"),
-            "failpoints": charts.bars(
-                "Deaths at failpoints", {name: float(deaths.at[name]) for name in names()}, x="failpoint", y="deaths"
-            ),
+            "failpoints": deaths.chart(names()),
         },
-        failures=[*kills.unfinished, *deaths.missed, *deaths.unanswered, *_cut_short(stage, kills, deaths, due)],
+        failures=[*kills.unfinished, *deaths.missed, *deaths.unanswered, *_cut_short(stage, kills)],
     )
 
 
@@ -89,21 +91,10 @@ def _points(stage: Stage) -> list[str]:
     return points
 
 
-def _cut_short(stage: Stage, kills: Kills, deaths: Deaths, due: int) -> Iterator[str]:
+def _cut_short(stage: Stage, kills: Kills) -> Iterator[str]:
     """What the duration did not suffice for."""
     if kills.made < stage.options.count:
         yield f"only {kills.made} of {stage.options.count} kills within {stage.options.duration:g} s"
-    if deaths.at.total() + len(deaths.missed) < due:
-        yield f"only {deaths.at.total()} of {due} deaths at failpoints within {stage.options.duration:g} s"
-
-
-async def _at_failpoints(stage: Stage, cast: Cast, waiting: Iterator[str], deaths: Deaths) -> None:
-    for name in waiting:
-        if stage.time_left < 0:
-            return
-        await die_at(stage, cast, name, deaths.at.total() + len(deaths.missed), deaths)
-        if deaths.at.total() % 20 == 0:
-            stage.options.say(f"{deaths.at.total()} deaths at failpoints, {len(deaths.missed)} missed")
 
 
 async def _random_kills(stage: Stage, cast: Cast, kills: Kills) -> None:

@@ -80,9 +80,9 @@ SELECT count(*) FROM spent
 """  # noqa: S608 - made of constants
 
 
-async def count_settled(connection: Connection, account: str, rows: Sequence[UsageRow]) -> None:
-    """Count calls that belong to no run but to `account`, and give back all that it holds of budgets; repeatable."""
-    await connection.fetchval(_COUNT, account, *columns(rows))
+async def count_settled(connection: Connection, account: str, rows: Sequence[UsageRow]) -> int:
+    """Count calls that belong to no run but to `account`, and give back all that it holds of budgets; how many were not counted before."""
+    return await connection.fetchval(_COUNT, account, *columns(rows))
 
 
 async def sweep(connection: Connection) -> int:

@@ -45,16 +45,16 @@ def batches(settings: RetentionSettings) -> dict[str, Batch]:
     chosen: list[tuple[str, timedelta | None, Callable[[timedelta], Batch]]] = [
         ("events", events_kept, _events),
         ("job_events", job_events_kept, _job_events),
-        ("jobs", jobs_kept, _jobs),
+        ("jobs", jobs_kept, _whole(jobs.expire_jobs)),
         ("runs", runs_kept, _runs),
         ("sessions", _kept(settings.sessions), _sessions),
-        ("schedule_fires", runs_kept, _fires),
-        ("usage", _kept(settings.usage), _usage),
-        ("webhook_deliveries", _kept(settings.webhooks), _deliveries),
-        ("token_uses", _kept(settings.token_uses), _token_uses),
-        ("token_connects", _CONNECTS_KEPT, _token_connects),
+        ("schedule_fires", runs_kept, _whole(schedules.expire_fires)),
+        ("usage", _kept(settings.usage), _whole(usage.expire_usage)),
+        ("webhook_deliveries", _kept(settings.webhooks), _whole(webhooks.expire_deliveries)),
+        ("token_uses", _kept(settings.token_uses), _whole(credentials.expire_uses)),
+        ("token_connects", _CONNECTS_KEPT, _whole(credentials.expire_connects)),
         ("snapshots", _SNAPSHOTS_KEPT, _snapshots),
-        ("idempotency", ANSWERS_KEPT, _idempotency),
+        ("idempotency", ANSWERS_KEPT, _whole(_expire_answers)),
     ]
     return {name: made(kept) for name, kept, made in chosen if kept}
 
@@ -62,6 +62,20 @@ def batches(settings: RetentionSettings) -> dict[str, Batch]:
 def _kept(setting: timedelta) -> timedelta | None:
     """Zero keeps for ever."""
     return setting or None
+
+
+def _whole(expire: Callable[[Connection, timedelta, int], Awaitable[int]]) -> Callable[[timedelta], Batch]:
+    """A kind whose batches need no place to go on from: what is deleted is not met again, and a full batch may not be the last."""
+
+    def made(kept: timedelta) -> Batch:
+        async def batch(connection: Connection, place: Any, most: int) -> Swept:
+            del place
+            rows = await expire(connection, kept, most)
+            return Swept(rows, None, rows == most)
+
+        return batch
+
+    return made
 
 
 def _events(kept: timedelta) -> Batch:
@@ -78,15 +92,6 @@ def _job_events(kept: timedelta) -> Batch:
         after = msgspec.convert(place, jobs.Place) if place else None
         rows, reached, more = await jobs.expire_events(connection, kept, after, most)
         return Swept(rows, reached, more)
-
-    return batch
-
-
-def _jobs(kept: timedelta) -> Batch:
-    async def batch(connection: Connection, place: Any, most: int) -> Swept:
-        del place
-        rows = await jobs.expire_jobs(connection, kept, most)
-        return Swept(rows, None, rows == most)
 
     return batch
 
@@ -111,15 +116,6 @@ def _sessions(kept: timedelta) -> Batch:
     return batch
 
 
-def _usage(kept: timedelta) -> Batch:
-    async def batch(connection: Connection, place: Any, most: int) -> Swept:
-        del place
-        rows = await usage.expire_usage(connection, kept, most)
-        return Swept(rows, None, rows == most)
-
-    return batch
-
-
 def _snapshots(kept: timedelta) -> Batch:
     async def batch(connection: Connection, place: Any, most: int) -> Swept:
         rows, reached = await runs.expire_snapshots(connection, kept, place, most)
@@ -128,46 +124,5 @@ def _snapshots(kept: timedelta) -> Batch:
     return batch
 
 
-def _idempotency(kept: timedelta) -> Batch:
-    async def batch(connection: Connection, place: Any, most: int) -> Swept:
-        del place
-        rows = len(await connection.fetch(idempotency_queries.PURGE, kept, most))
-        return Swept(rows, None, rows == most)
-
-    return batch
-
-
-def _fires(kept: timedelta) -> Batch:
-    async def batch(connection: Connection, place: Any, most: int) -> Swept:
-        del place
-        rows = await schedules.expire_fires(connection, kept, most)
-        return Swept(rows, None, rows == most)
-
-    return batch
-
-
-def _deliveries(kept: timedelta) -> Batch:
-    async def batch(connection: Connection, place: Any, most: int) -> Swept:
-        del place
-        rows = await webhooks.expire_deliveries(connection, kept, most)
-        return Swept(rows, None, rows == most)
-
-    return batch
-
-
-def _token_uses(kept: timedelta) -> Batch:
-    async def batch(connection: Connection, place: Any, most: int) -> Swept:
-        del place
-        rows = await credentials.expire_uses(connection, kept, most)
-        return Swept(rows, None, rows == most)
-
-    return batch
-
-
-def _token_connects(kept: timedelta) -> Batch:
-    async def batch(connection: Connection, place: Any, most: int) -> Swept:
-        del place
-        rows = await credentials.expire_connects(connection, kept, most)
-        return Swept(rows, None, rows == most)
-
-    return batch
+async def _expire_answers(connection: Connection, kept: timedelta, most: int) -> int:
+    return len(await connection.fetch(idempotency_queries.PURGE, kept, most))

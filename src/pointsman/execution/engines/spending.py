@@ -12,33 +12,19 @@ from typing import Any
 
 from pointsman.budgets.metering import Budgets
 from pointsman.budgets.rows import Payer
-from pointsman.budgets.settling import SETTLING
+from pointsman.budgets.settling import count_settled
 from pointsman.execution.ports import Work
 from pointsman.jobs import events
 from pointsman.kit.db import Connection, Database
 from pointsman.kit.problems import Unavailable
 from pointsman.llm.port import ModelPort, Spend
 from pointsman.usage.cost import cost_of
-from pointsman.usage.ledger import NAMES, TYPES, UsageRow, columns, counting
+from pointsman.usage.ledger import UsageRow
 
 RECORDED = "usage.recorded"
 _CALLS_OF_AN_ATTEMPT = 100_000
 _AWAY_PAUSE = 0.3
 _LAST_MOMENT = 2.0
-
-_COLUMNS = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(TYPES, start=2))
-# What a provider has been paid for is recorded whoever owns the job by now: no epoch stands in the way. A job has one call under
-# way at a time, so that whatever it holds of budgets belongs to the call that is settled here.
-_COUNT = f"""
-WITH asked AS (
-    SELECT $1::varchar AS run_id, 'settled' AS status
-), held AS (
-    SELECT run_id AS id FROM asked
-), mine AS (
-    SELECT * FROM unnest({_COLUMNS}) AS u ({NAMES})
-), {counting("mine")}, {SETTLING}
-SELECT count(*) FROM spent
-"""  # noqa: S608 - made of constants
 
 
 def account_of(job_id: str) -> str:
@@ -120,8 +106,10 @@ class Spending:
         account = account_of(self._work.job_id)
         if not rows and not self._budgets.owes(account):
             return
-        # Repeated after a lost confirmation it counts nothing, and tells nothing, twice.
-        if await connection.fetchval(_COUNT, account, *columns(rows)):
+        # What a provider has been paid for is recorded whoever owns the job by now: no epoch stands in the way. A job has one call under
+        # way at a time, so that whatever it holds of budgets belongs to this one. Repeated after a lost confirmation it counts nothing,
+        # and tells nothing, twice.
+        if await count_settled(connection, account, rows):
             await events.append(connection, uuid.UUID(self._work.job_id), [(RECORDED, row.event()) for row in rows])
 
     def _row(self, spend: Spend) -> UsageRow:
