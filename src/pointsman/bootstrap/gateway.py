@@ -48,6 +48,7 @@ from pointsman.kit.problems import Unavailable
 from pointsman.kit.telemetry import Metrics
 from pointsman.knowledge.embedding import Embedding
 from pointsman.knowledge.parsing import Parser
+from pointsman.knowledge.searching import Searcher
 from pointsman.llm.embedding.embedder import Embedder
 from pointsman.llm.models import Models
 from pointsman.prompts.service import PromptService
@@ -106,25 +107,7 @@ class Gateway:
         self.tool_sources = Sources()
         embedding = Embedding(db, self._embedder)
         searcher = make_searcher(self, embedding)
-        self._chat = ChatService(
-            db=db,
-            catalogue=catalogue,
-            models=self.models,
-            budgets=self.budgets,
-            egress=self.egress,
-            shelf=SkillShelf(db, self.scripts),
-            web=Web(self.egress, self._pages),
-            sources=self.tool_sources,
-            searcher=searcher,
-            live=live,
-            journal=self._journal,
-            replay=replay,
-            metrics=self.metrics,
-            replica=self._heartbeat.replica,
-            settings=settings.runs,
-            limits=settings.limits,
-            approval_ttl=timedelta(seconds=settings.approval_ttl_seconds),
-        )
+        self._chat = self._make_chat(catalogue, searcher, live, replay)
         self._rescue = Rescue(db, self._heartbeat, dead_after=settings.runs.dead_after, redrive=self._chat.redrive)
         self.listener.subscribe("cancel", self._chat.cancel)
         self.listener.subscribe(RESUMED, self._rescue.hear)
@@ -169,6 +152,28 @@ class Gateway:
         self._mcp = provide_mcp(self)
         self.services[Flag] = self.draining
         self._watch(live, replay)
+
+    def _make_chat(self, catalogue: Catalogue, searcher: Searcher, live: LiveRuns, replay: Replay) -> ChatService:
+        settings = self.settings
+        return ChatService(
+            db=self.db,
+            catalogue=catalogue,
+            models=self.models,
+            budgets=self.budgets,
+            egress=self.egress,
+            shelf=SkillShelf(self.db, self.scripts),
+            web=Web(self.egress, self._pages),
+            sources=self.tool_sources,
+            searcher=searcher,
+            live=live,
+            journal=self._journal,
+            replay=replay,
+            metrics=self.metrics,
+            replica=self._heartbeat.replica,
+            settings=settings.runs,
+            limits=settings.limits,
+            approval_ttl=timedelta(seconds=settings.approval_ttl_seconds),
+        )
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str) -> Gateway:
