@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,8 @@ from tests.fakes.upstream import Upstream, start_upstream
 
 from pointsman.kit.db import Record, connect
 from pointsman.settings import EgressSettings, KeyRingSettings, ProviderSettings, SkillSettings
+
+REACHED = ("127.0.0.2",)  # stands for the internet
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ def scene(cluster: Cluster, migrated_template: str, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="session")
 def second_replica(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Generator[GatewayProcess]:
-    """Another process on the same database."""
-    gateway = start_gateway(scene.dsn, tmp_path_factory.mktemp("second"), scene.upstream)
+    """Another process on the same database, which may take up whatever goes on: it reaches what the first one does."""
+    gateway = start_gateway(scene.dsn, tmp_path_factory.mktemp("second"), scene.upstream, POINTSMAN_EGRESS__ALLOW=json.dumps(REACHED))
     try:
         yield gateway
     finally:
@@ -112,7 +115,7 @@ def _settings(folder: Path, upstream: Upstream) -> dict[str, Any]:
         "port": 0,
         "skills": SkillSettings(script_timeout=timedelta(seconds=4)),
         "keyring": KeyRingSettings.model_validate({"keys": [KEYRING]}),
-        "egress": EgressSettings(allow=("127.0.0.2",)),
+        "egress": EgressSettings(allow=REACHED),
         "openai_base_url": upstream.openai_url,
         "openai_api_key": FAKE_KEYS["OPENAI_API_KEY"],
         "anthropic_base_url": upstream.anthropic_url,
