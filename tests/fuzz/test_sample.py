@@ -11,7 +11,7 @@ from tests.fuzz.scene import scene_on
 
 def test_a_sample_of_generated_requests_is_answered_as_the_document_says(dsn: str, tmp_path: Path) -> None:
     with scene_on(dsn, tmp_path) as scene:
-        tally = Campaign(scene, 1).run(300, seconds=45)
+        tally = Campaign(scene, 1).run(200, seconds=45)
         defects = scene.defects()
     assert not tally.failures, written(tally, 1, defects, [])
     assert not defects, defects
